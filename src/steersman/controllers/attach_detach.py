@@ -52,23 +52,16 @@ def _volumes(attachment: VolumeAttachment) -> tuple[str, ...]:
     return (name,) if name else (inside.name,) if inside is not None else ()
 
 
-def _source_of_volume(volume: PersistentVolume | None) -> Source | None:
-    found = of_driver(volume)
+def _source(views: Views, attachment: VolumeAttachment) -> Source | None:
+    """Returns the volume of an attachment, None where that is gone."""
+    found = attach_plan.volume_of(attachment, views.of(PERSISTENTVOLUME).get)
     return source_of(found.spec) if found is not None else None
 
 
-def _source(views: Views, attachment: VolumeAttachment) -> Source | None:
-    """Returns the volume of an attachment, None where that is gone."""
-    given = attachment.spec.source
-    if given.inline_volume_spec is not None:
-        return source_of(given.inline_volume_spec)
-    ref = PERSISTENTVOLUME.ref("", given.persistent_volume_name or "")
-    return _source_of_volume(views.of(PERSISTENTVOLUME).get(ref))
-
-
 def _by_source(volume: PersistentVolume) -> tuple[str, ...]:
-    found = _source_of_volume(volume)
-    return (found.name,) if found is not None else ()
+    found = of_driver(volume)
+    source = source_of(found.spec) if found is not None else None
+    return (source.name,) if source is not None else ()
 
 
 def _inline_sources(pod: Pod) -> tuple[str, ...]:

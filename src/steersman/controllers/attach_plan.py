@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from steersman.model.csi_translation import of_driver
 from steersman.model.kind import Document
 from steersman.model.kinds.node import ATTACHES, NODE, Node
-from steersman.model.kinds.persistentvolume import PersistentVolume, PersistentVolumeSpec
+from steersman.model.kinds.persistentvolume import (
+    PERSISTENTVOLUME,
+    PersistentVolume,
+    PersistentVolumeSpec,
+)
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT, VolumeAttachment
+from steersman.model.ref import Ref
 from steersman.model.times import seconds
 from steersman.model.types.condition import is_true
 from steersman.reconcile.actions import Action, Create, Delete, Tell, status
@@ -104,6 +110,17 @@ class Plan(msgspec.Struct, frozen=True):
     again: float | None = None
     told: frozenset[str] = frozenset()
     unused: Mapping[str, str] = {}
+
+
+def volume_of(
+    attachment: VolumeAttachment, find: Callable[[Ref], PersistentVolume | None]
+) -> PersistentVolume | None:
+    """Returns what is attached, as its driver has it, None where that is gone; what pods name
+    themselves stands in the attachment."""
+    given = attachment.spec.source
+    if given.inline_volume_spec is not None:
+        return of_driver(PersistentVolume(spec=given.inline_volume_spec))
+    return of_driver(find(PERSISTENTVOLUME.ref("", given.persistent_volume_name or "")))
 
 
 def source_of(volume: PersistentVolumeSpec | None) -> Source | None:

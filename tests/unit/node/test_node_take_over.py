@@ -16,7 +16,7 @@ from shim_script import RUNNING, Answer, Stage, container, ended, refuse
 from registrar import holds
 from steersman.client.interface import Change
 from steersman.client.view import FollowedView
-from steersman.model.kinds.pod import POD
+from steersman.model.kinds.pod import POD, Pod
 from steersman.model.types.container import ContainerPort, TCPSocketAction
 from steersman.node import agent as agents
 from steersman.node import record
@@ -37,6 +37,16 @@ def begin(stage: Stage, tools: Tools, tasks: Tasks) -> Agent:
     tasks.start(pods.follow(), name="pods")
     tasks.start(made.run(), name="agent")
     return made
+
+
+def beside(stage: Stage, other: Pod) -> None:
+    """Leaves the stage's pod as it runs, and before it another, of which what is there cannot be
+    removed."""
+    stage.api.pods = [other, stage.pod]
+    (stage.paths.runtime / "pods" / other.metadata.uid).mkdir(parents=True)
+    stage.warm.verbs["clean"] = lambda _: refuse("failed", "Device or resource busy")
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
 
 
 def phase(name: str) -> Callable[[dict[str, Any]], bool]:
@@ -315,12 +325,8 @@ def test_what_cannot_be_removed_of_a_lost_pod_holds_up_none_that_runs(
     monkeypatch.setattr(agents, "CLEAR_RETRY_SECONDS", 0.01)
     stage = Stage(tmp_path)
     lost = pod(metadata={"uid": "a-lost", "name": "lost"}, spec={"restartPolicy": "Never"})
-    stage.api.pods = [lost, stage.pod]
-    (stage.paths.runtime / "pods" / "a-lost").mkdir(parents=True)
+    beside(stage, lost)
     record.save(stage.paths, msgspec.structs.replace(observed(), uid="a-lost"))
-    stage.warm.verbs["clean"] = lambda _: refuse("failed", "Device or resource busy")
-    stage.left(observed(ready=True, containers={"app": running()}))
-    stage.tells(container("app.0", **RUNNING))
 
     async def scenario() -> None:
         async with stage.open() as (tools, tasks):
@@ -343,12 +349,8 @@ def test_what_no_record_knows_of_a_pod_goes_before_it_begins_and_holds_up_no_oth
     monkeypatch.setattr(agents, "CLEAR_RETRY_SECONDS", 0.01)
     stage = Stage(tmp_path)
     bare = pod(metadata={"uid": "a-bare", "name": "bare"})
-    stage.api.pods = [bare, stage.pod]
-    (stage.paths.runtime / "pods" / "a-bare").mkdir(parents=True)
+    beside(stage, bare)
     stage.warm.verbs["sandbox"] = lambda _: refuse("failed", "no more of it is needed")
-    stage.warm.verbs["clean"] = lambda _: refuse("failed", "Device or resource busy")
-    stage.left(observed(ready=True, containers={"app": running()}))
-    stage.tells(container("app.0", **RUNNING))
 
     async def scenario() -> None:
         async with stage.open() as (tools, tasks):

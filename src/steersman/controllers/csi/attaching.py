@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from steersman.client.interface import Views
+from steersman.controllers.attach_plan import volume_of
 from steersman.controllers.csi.opting import node_id, socket_of
-from steersman.model.csi_translation import of_driver
 from steersman.model.kinds.csidriver import CSIDRIVER, CSIDriver
 from steersman.model.kinds.csinode import CSINODE, CSINode
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME, PersistentVolume
@@ -86,19 +86,10 @@ class CSIAttacher:
         if found is None or not is_due(found):
             return Done()
         socket = socket_of(self._drivers, found.spec.attacher)
-        volume = of_driver(self._volume(found))
+        volume = volume_of(found, self._volumes.get)
         if socket is not None and volume is not None:
             await self._carry_out(found, volume, socket)
         return Done()
-
-    def _volume(self, attachment: VolumeAttachment) -> PersistentVolume | None:
-        """Returns what is to be attached; what pods name themselves stands in the attachment."""
-        source = attachment.spec.source
-        if source.inline_volume_spec is not None:
-            return PersistentVolume(spec=source.inline_volume_spec)
-        ref = PERSISTENTVOLUME.ref("", source.persistent_volume_name or "")
-        found: PersistentVolume | None = self._volumes.get(ref)
-        return found
 
     async def _carry_out(
         self, attachment: VolumeAttachment, volume: PersistentVolume, socket: Path
