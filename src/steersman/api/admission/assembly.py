@@ -27,7 +27,7 @@ from steersman.api.admission.plugins.event_rate import EventRateLimit
 from steersman.api.admission.plugins.expressions import AdmissionExpressions
 from steersman.api.admission.plugins.image_policy import ImagePolicyWebhook
 from steersman.api.admission.plugins.images import AlwaysPullImages
-from steersman.api.admission.plugins.plain import AlwaysAdmit, Gated, Plain
+from steersman.api.admission.plugins.plain import AlwaysAdmit, Gated
 from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.admission.pod_certificates import PodCertificates
 from steersman.api.admission.pod_security.plugin import PodSecurity
@@ -62,7 +62,7 @@ class Parts(msgspec.Struct, frozen=True):
     provide: Callable[[str], Coroutine[Any, Any, None]]
 
 
-class Unlimited(Plain):
+class Unlimited(Plugin):
     """Takes the place of ResourceQuota where it is off."""
 
     name = "Unlimited"

@@ -11,8 +11,7 @@ from base64 import b64decode
 from typing import Final
 
 from steersman.api.access.authorization import MASTERS, Attributes, Authorizer, quoted
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.call import Call
 from steersman.model import errors
 from steersman.model.kind import Document
@@ -43,7 +42,7 @@ def is_authorized(authorizer: Authorizer, user: User, verb: str, signer: str) ->
     )
 
 
-class _ForSigner(Plain):
+class _ForSigner(Plugin):
     """What both plugins share that ask for a right on the signer."""
 
     name = ""
@@ -92,7 +91,7 @@ class CertificateSigning(_ForSigner):
         return issued or (status.get("conditions") or []) != (before.get("conditions") or [])
 
 
-class CertificateSubjectRestriction(Plain):
+class CertificateSubjectRestriction(Plugin):
     """Nobody becomes an administrator by a certificate that a signer of clients signs."""
 
     name = "CertificateSubjectRestriction"

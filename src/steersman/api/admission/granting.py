@@ -6,13 +6,12 @@ from collections.abc import Hashable
 
 from steersman.api.access.escalation import Escalation
 from steersman.api.access.rbac import GROUP
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.call import Call
 from steersman.model.kind import Document
 
 
-class Granting(Plain):
+class Granting(Plugin):
     """See the module."""
 
     name = "RBACEscalation"

@@ -7,14 +7,13 @@ from collections.abc import Callable, Hashable
 from steersman.api.access import node_restriction
 from steersman.api.access.node_authorizer import node_of
 from steersman.api.access.node_restriction import Write
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.call import Call
 from steersman.model.kind import Document
 from steersman.model.ref import Ref
 
 
-class NodeRestriction(Plain):
+class NodeRestriction(Plugin):
     """See `api.access.node_restriction`, where the rules are."""
 
     name = "NodeRestriction"

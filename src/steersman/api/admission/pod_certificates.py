@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from steersman.api.access.authorization import Attributes, Authorizer, quoted
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.call import Call
 from steersman.model import causes, errors
 from steersman.model.errors import Cause
@@ -22,7 +21,7 @@ _KIND: Final = "PodCertificateRequest"
 _NEAR_SECONDS: Final = 300.0  # clocks of signers may differ from the server's by that
 
 
-class PodCertificates(Plain):
+class PodCertificates(Plugin):
     """An admission plugin; see the module."""
 
     name = "PodCertificates"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain, is_of, is_pod, refused, spec_of
+from steersman.api.admission.chain import Change, Plugin
+from steersman.api.admission.plugins.plain import is_of, is_pod, refused, spec_of
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.model.kind import Document
@@ -21,7 +21,7 @@ def _is_new_pod(change: Change) -> bool:
     return change.operation == "CREATE" and is_pod(change)
 
 
-class DefaultTolerationSeconds(Plain):
+class DefaultTolerationSeconds(Plugin):
     """Lets pods stay a while on a node that is not ready, and on one that is unreachable; both in
     seconds."""
 
@@ -145,7 +145,7 @@ def _with_old_priority(change: Change) -> Document | None:
     return {**new, "spec": {**spec, **kept}} if kept else None
 
 
-class TaintNodesByCondition(Plain):
+class TaintNodesByCondition(Plugin):
     """A new node is not ready until its lifecycle controller has seen it so."""
 
     name = "TaintNodesByCondition"

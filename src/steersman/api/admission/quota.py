@@ -15,8 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from steersman.api.admission import quota_limited
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.admission.quota_book import Book, around, view_of
 from steersman.api.admission.quota_holds import Hold, Holds
 from steersman.api.admission.quota_limited import Limited, Uncovered
@@ -42,7 +41,7 @@ _UPDATES: Final = {
 _FREE: Final[AbstractContextManager[None]] = nullcontext()
 
 
-class ResourceQuota(Plain):
+class ResourceQuota(Plugin):
     """See the module. As a plugin it says nothing: `charged` does, after everybody else has been
     asked, about objects of known templates too."""
 

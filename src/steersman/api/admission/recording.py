@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.call import Call
 from steersman.model.kind import Document
 from steersman.model.times import rfc3339
@@ -15,7 +14,7 @@ from steersman.world.interface import World
 _REQUESTER = ("username", "uid", "groups", "extra")
 
 
-class Recording(Plain):
+class Recording(Plugin):
     """See the module."""
 
     name = "Recording"

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, Final
 
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.model import errors, quantity
@@ -44,7 +43,7 @@ def _is_claim(call: Call) -> bool:
     return _protecting(call) == CLAIM_FINALIZER
 
 
-class StorageObjectInUseProtection(Plain):
+class StorageObjectInUseProtection(Plugin):
     """Volumes and claims that are in use do not go before their use ends."""
 
     name = "StorageObjectInUseProtection"
@@ -66,7 +65,7 @@ class StorageObjectInUseProtection(Plain):
         return None if _protecting(call) else ()
 
 
-class DefaultStorageClass(Plain):
+class DefaultStorageClass(Plugin):
     """A new claim that names no class gets the default one."""
 
     name = "DefaultStorageClass"
@@ -106,7 +105,7 @@ def is_default(storage_class: Document) -> bool:
     return any(annotations.get(name) == "true" for name in DEFAULT_ANNOTATIONS)
 
 
-class PersistentVolumeClaimResize(Plain):
+class PersistentVolumeClaimResize(Plugin):
     """A claim grows where its class says that it may; that it is bound is validation's to ask."""
 
     name = "PersistentVolumeClaimResize"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final
 
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain, annotations_of, is_of, spec_of
+from steersman.api.admission.chain import Change, Plugin
+from steersman.api.admission.plugins.plain import annotations_of, is_of, spec_of
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.model.kind import Document
@@ -17,7 +17,7 @@ DEFAULT: Final = "ingressclass.kubernetes.io/is-default-class"
 OLD_ANNOTATION: Final = "kubernetes.io/ingress.class"
 
 
-class DefaultIngressClass(Plain):
+class DefaultIngressClass(Plugin):
     """See the module."""
 
     name = "DefaultIngressClass"

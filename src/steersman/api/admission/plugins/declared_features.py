@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain, refused, spec_of
+from steersman.api.admission.chain import Change, Plugin
+from steersman.api.admission.plugins.plain import refused, spec_of
 from steersman.api.cache import Cache
 from steersman.model.gotext import quote
 from steersman.model.ref import Resource
@@ -19,7 +19,7 @@ NODES: Final = Resource("", "nodes")
 SCALING: Final = "InPlacePodLevelResourcesVerticalScaling"
 
 
-class NodeDeclaredFeatureValidator(Plain):
+class NodeDeclaredFeatureValidator(Plugin):
     """See the module."""
 
     name = "NodeDeclaredFeatureValidator"

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain, is_of
+from steersman.api.admission.chain import Change, Plugin
+from steersman.api.admission.plugins.plain import is_of
 from steersman.api.call import Call
 from steersman.model.errors import TooManyRequests
 from steersman.model.gotext import quote
@@ -91,7 +91,7 @@ class Buckets:
         return allowed
 
 
-class EventRateLimit(Plain):
+class EventRateLimit(Plugin):
     """See the module."""
 
     name = "EventRateLimit"

@@ -9,14 +9,13 @@ from collections.abc import Hashable
 from typing import Any
 
 from steersman.api.admission.asking.configured import GROUP
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.call import Call
 from steersman.model import errors
 from steersman.model.kind import Document
 
 
-class AdmissionExpressions(Plain):
+class AdmissionExpressions(Plugin):
     """An admission plugin; see the module."""
 
     name = "AdmissionExpressions"

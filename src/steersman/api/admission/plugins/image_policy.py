@@ -15,8 +15,8 @@ import msgspec
 import orjson
 
 from steersman.api.access.awaiting import Awaiting, fetched
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain, annotations_of, refused, spec_of
+from steersman.api.admission.chain import Change, Plugin
+from steersman.api.admission.plugins.plain import annotations_of, refused, spec_of
 from steersman.api.call import Call
 from steersman.api.hooks.reviewing import Failed, Reviewing
 from steersman.client.http import Target
@@ -87,7 +87,7 @@ def _seconds(name: str, given: int) -> float:
     return seconds
 
 
-class ImagePolicyWebhook(Plain):
+class ImagePolicyWebhook(Plugin):
     """See the module."""
 
     name = "ImagePolicyWebhook"

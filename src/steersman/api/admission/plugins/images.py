@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain, is_pod, refused, spec_of
+from steersman.api.admission.chain import Change, Plugin
+from steersman.api.admission.plugins.plain import is_pod, refused, spec_of
 from steersman.model.gotext import quote
 from steersman.model.kind import Document
 
@@ -27,7 +27,7 @@ def images(spec: Document) -> set[str]:
     return {one.get("image", "") for _, one in containers(spec)}
 
 
-class AlwaysPullImages(Plain):
+class AlwaysPullImages(Plugin):
     """See the module. An update that brings no new image is left alone."""
 
     name = "AlwaysPullImages"

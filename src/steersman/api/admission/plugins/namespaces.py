@@ -10,10 +10,9 @@ from typing import Any, Final
 import orjson
 
 from steersman.api.access.awaiting import Awaiting, fetched
-from steersman.api.admission.chain import Change
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.admission.plugins import tolerations
 from steersman.api.admission.plugins.plain import (
-    Plain,
     annotations_of,
     is_of,
     is_pod,
@@ -46,7 +45,7 @@ _MEMORY_PRESSURE: Final = {
 }
 
 
-class _OfNamespaces(Plain):
+class _OfNamespaces(Plugin):
     """Knows the namespace of what is written."""
 
     def __init__(self, cache: Cache) -> None:

@@ -9,8 +9,8 @@ from typing import Final
 from steersman.api.access.authorization import Attributes, Authorizer, Decision
 from steersman.api.access.escalation import only_collector_fields
 from steersman.api.admission.certificates import is_authorized
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain, is_of, refused, spec_of
+from steersman.api.admission.chain import Change, Plugin
+from steersman.api.admission.plugins.plain import is_of, refused, spec_of
 from steersman.api.bootstrap.writing import SERVER
 from steersman.api.call import Call
 from steersman.model.builtin import Registry
@@ -30,7 +30,7 @@ def _said(decision: Decision) -> str:
     return f"{decision.reason}, {decision.error or '<nil>'}"
 
 
-class OwnerReferencesPermissionEnforcement(Plain):
+class OwnerReferencesPermissionEnforcement(Plugin):
     """Who gives an object owners could delete it, and may hold its owners' deletion up."""
 
     name = "OwnerReferencesPermissionEnforcement"
@@ -99,7 +99,7 @@ def _newly_blocking(new: Sequence[Document], old: Sequence[Document]) -> Iterato
             yield owner
 
 
-class ClusterTrustBundleAttest(Plain):
+class ClusterTrustBundleAttest(Plugin):
     """Who vouches for a signer's bundle may attest for the signer."""
 
     name = "ClusterTrustBundleAttest"
@@ -124,7 +124,7 @@ class ClusterTrustBundleAttest(Plain):
         return None if is_of(call, CERTIFICATES, "ClusterTrustBundle") else ()
 
 
-class DenyServiceExternalIPs(Plain):
+class DenyServiceExternalIPs(Plugin):
     """No Service takes addresses that are not its own."""
 
     name = "DenyServiceExternalIPs"
@@ -140,7 +140,7 @@ class DenyServiceExternalIPs(Plain):
             raise refused(change, "Use of external IPs is denied by admission control")
 
 
-class AlwaysDeny(Plain):
+class AlwaysDeny(Plugin):
     """Refuses every write but those of the server itself, without which there would be none."""
 
     name = "AlwaysDeny"

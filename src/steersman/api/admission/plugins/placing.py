@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final
 
-from steersman.api.admission.chain import Change
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.admission.plugins import tolerations
 from steersman.api.admission.plugins.images import containers
-from steersman.api.admission.plugins.plain import Plain, is_pod, refused, spec_of
+from steersman.api.admission.plugins.plain import is_pod, refused, spec_of
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.model import quantity
@@ -30,7 +30,7 @@ _NO_OVERHEAD: Final = (
 )
 
 
-class ExtendedResourceToleration(Plain):
+class ExtendedResourceToleration(Plugin):
     """Pods tolerate the taints of nodes that are kept for the devices they ask for."""
 
     name = "ExtendedResourceToleration"
@@ -64,7 +64,7 @@ def _is_same(one: Document, other: Document) -> bool:
     return all(one.get(name, "") == other.get(name, "") for name in names)
 
 
-class LimitPodHardAntiAffinityTopology(Plain):
+class LimitPodHardAntiAffinityTopology(Plugin):
     """No pod keeps others away from more than its own node."""
 
     name = "LimitPodHardAntiAffinityTopology"
@@ -85,7 +85,7 @@ class LimitPodHardAntiAffinityTopology(Plain):
                 raise refused(change, why)
 
 
-class PodTopologyLabels(Plain):
+class PodTopologyLabels(Plugin):
     """Pods know the zone and the region of their node, by labels; one that names it when it is made
     is of no template (`api/templates.py`)."""
 
@@ -113,7 +113,7 @@ class PodTopologyLabels(Plain):
         return {**new, "metadata": {**meta, "labels": {**present, **added}}} if added else None
 
 
-class RuntimeClass(Plain):
+class RuntimeClass(Plugin):
     """A pod's runtime says what it costs and where it can run."""
 
     name = "RuntimeClass"
@@ -182,7 +182,7 @@ def _is_equal(one: Document, other: Document) -> bool:
     return amounts(one) == amounts(other)
 
 
-class PodResizeValidator(Plain):
+class PodResizeValidator(Plugin):
     """A pod does not come to ask for more than its node has."""
 
     name = "PodResizeValidator"

@@ -1,4 +1,4 @@
-"""What most small plugins have in common: they leave alone what they do not name."""
+"""What most small plugins share: what a change is about, and how it is refused."""
 
 from __future__ import annotations
 
@@ -11,19 +11,13 @@ from steersman.model.errors import Forbidden
 from steersman.model.kind import Document
 
 
-class Plain(Plugin):
-    """Changes nothing, refuses nothing, and looks at nothing but the object; see `chain.Plugin`."""
-
-    name = ""
-
-
-class AlwaysAdmit(Plain):
+class AlwaysAdmit(Plugin):
     """Admits everything, which is what happens without it too."""
 
     name = "AlwaysAdmit"
 
 
-class Gated(Plain):
+class Gated(Plugin):
     """A plugin that is on by default and whose feature gate is not (1.37): it can be named, and
     does what upstream's does then, which is nothing. The kinds that it is about are not served."""
 

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Final
 
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.admission.pod_security.configuration import PodSecuritySettings
 from steersman.api.admission.pod_security.levels import (
     MODES,
@@ -50,7 +49,7 @@ _TEMPLATES: Final = {
 _GROUPS: Final = ("", "apps", "batch")
 
 
-class PodSecurity(Plain):
+class PodSecurity(Plugin):
     """See the module."""
 
     name = "PodSecurity"

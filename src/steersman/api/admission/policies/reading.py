@@ -12,8 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from steersman.api.access.authorization import MASTERS, Attributes, Authorizer
 from steersman.api.admission.asking.configured import GROUP
-from steersman.api.admission.chain import Change
-from steersman.api.admission.plugins.plain import Plain
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.model import causes, errors
@@ -38,7 +37,7 @@ class _Asked(NamedTuple):
     resource: str = "*"
 
 
-class ParameterReading(Plain):
+class ParameterReading(Plugin):
     """An admission plugin; see the module."""
 
     name = "ParameterReading"
