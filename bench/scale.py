@@ -1,7 +1,7 @@
 """What a large cluster takes: thousands of nodes and pods, a rollout, and rest.
 
-Run: PYTHONPATH=src python bench/scale.py [crowd | rollout | rest ...]. All nodes are simulated;
-controllers and Events are on, the API is asked over TLS, the store is durable.
+Run: PYTHONPATH=src python bench/scale.py [whole | crowd | rollout | rest ...]. All nodes are
+simulated; controllers and Events are on, the API is asked over TLS, the store is durable.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from steersman.model.types.condition import is_true
 NODES, PODS = 5_000, 10_000
 ROLLED, ROLLED_NODES = 1_000, 100
 RESTING, RESTING_NODES = 1_000, 10
+SIZE = f"{NODES} nodes and {PODS} pods"
 SETTLE_SECONDS = 30.0  # until what was made has come to rest
 MEASURED_SECONDS = 30.0
 
@@ -62,30 +63,46 @@ async def share(made: Cluster) -> float:
     return (made.cpu_seconds() - before) / MEASURED_SECONDS * 100
 
 
-async def crowd(client: APIClient, made: Cluster, began: float) -> list[Row]:
-    """Thousands of nodes come, then thousands of pods; nodes in a second process."""
-    await until(client, NODE, NODES, is_ready)
-    there = time.perf_counter() - began
-    leases = await share(made)
-    before, asked = made.cpu_seconds(), time.perf_counter()
+async def fill(client: APIClient) -> None:
+    """Has one Deployment make thousands of pods, until all of them run."""
     seen = until(client, POD, PODS, lambda it: it.status.phase == "Running", "default")
     waiting = asyncio.create_task(seen)
     await client.create(DEPLOYMENT, deployment("crowd", PODS), namespace="default")
     await waiting
+
+
+async def crowd(client: APIClient, made: Cluster, began: float) -> list[Row]:
+    """Thousands of nodes come, then thousands of pods; nodes and controllers are a process."""
+    await until(client, NODE, NODES, is_ready)
+    there = time.perf_counter() - began
+    leases = await share(made)
+    before, asked = made.cpu_seconds(), time.perf_counter()
+    await fill(client)
     ran = time.perf_counter() - asked
     used = made.cpu_seconds() - before
-    await asyncio.sleep(SETTLE_SECONDS)
-    memory = made.megabytes()
-    size = f"{NODES} nodes and {PODS} pods"
     shown = f"{there + ran:.1f} s: nodes {there:.1f} s, pods {ran:.1f} s"
-    parts = " and ".join(f"{it:.0f}" for it in memory)
     each, raw = f"{used / PODS * 1e6:.0f} µs", [there, ran, used]
-    total = f"{sum(memory):.0f} MB ({parts})"
     return [
-        Row(f"{size} Running, nodes in a second process", shown, "30 s", each, raw),
-        Row(f"memory of the control plane at {size}", total, "300 MB", raw=memory),
+        Row(f"{SIZE} Running, nodes in a second process", shown, "30 s", each, raw),
+        await memory(made, "the same in two processes", ""),
         Row(f"leases of {NODES} nodes, of a core", f"{leases:.1f} %", "", raw=leases),
     ]
+
+
+async def whole(client: APIClient, made: Cluster, _began: float) -> list[Row]:
+    """The same crowd where all is one process, as it is by default."""
+    await until(client, NODE, NODES, is_ready)
+    await fill(client)
+    what = f"memory of the control plane at {SIZE}, the nodes within"
+    return [await memory(made, what, "300 MB")]
+
+
+async def memory(made: Cluster, what: str, wanted: str) -> Row:
+    """Returns what a cluster takes that has come to rest."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    parts = made.megabytes()
+    each = f" ({' and '.join(f'{it:.0f}' for it in parts)})" if parts[1:] else ""
+    return Row(what, f"{sum(parts):.0f} MB{each}", wanted, raw=parts)
 
 
 async def rollout(client: APIClient, made: Cluster, _began: float) -> list[Row]:
@@ -130,6 +147,7 @@ async def rest(client: APIClient, made: Cluster, _began: float) -> list[Row]:
 
 
 PARTS = {
+    "whole": (whole, NODES, ()),
     "crowd": (crowd, NODES, ("--split",)),
     "rollout": (rollout, ROLLED_NODES, ()),
     "rest": (rest, RESTING_NODES, ()),
