@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -34,6 +34,24 @@ RETRY_SECONDS = 10.0  # client-go defaultSleepDuration
 BURST = 25  # client-go defaultSpamBurst: events of one source about one object
 REFILL_PER_SECOND = 1 / 300  # client-go defaultSpamQPS
 MAX_NOTE = 1024  # validation's bound on a note; longer ones are cut
+# What upstream's controllers call themselves in events, where that is not their account's name
+_SOURCES: Final[Mapping[str, str]] = {
+    "daemon-set-controller": "daemonset-controller",
+    "disruption-controller": "controllermanager",
+    "endpointslice-controller": "endpoint-slice-controller",
+    "endpointslicemirroring-controller": "endpoint-slice-mirroring-controller",
+    "ephemeral-volume-controller": "ephemeral_volume",
+    "expand-controller": "volume_expand",
+    "generic-garbage-collector": "garbage-collector-controller",
+    "node-ipam-controller": "cidrAllocator",
+    "persistent-volume-binder": "persistentvolume-controller",
+    "resource-claim-controller": "resource_claim",
+}
+
+
+def source_of(controller: str) -> str:
+    """Returns what a controller calls itself in events."""
+    return _SOURCES.get(controller, controller)
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -46,6 +64,7 @@ class Said(msgspec.Struct, frozen=True):
     action: str = ""
     host: str = ""  # the node that says it; empty: the component's own
     related: tuple[str, str, str] | None = None  # apiVersion, kind, name of who else had a part
+    component: str = ""  # who says it; empty: the recorder's own
 
 
 class _Known(msgspec.Struct):
@@ -93,9 +112,11 @@ class Recorder:
         self._buckets: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
         self.dropped = 0
 
-    def normal(self, found: Any, reason: str, note: str, action: str = "") -> None:
+    def normal(
+        self, found: Any, reason: str, note: str, action: str = "", component: str = ""
+    ) -> None:
         """Tells that something went as it should; `found` is the view it is about."""
-        self.say(Said(about(found), "Normal", reason, note, action))
+        self.say(Said(about(found), "Normal", reason, note, action, component=component))
 
     def warning(
         self,
@@ -104,9 +125,11 @@ class Recorder:
         note: str,
         action: str = "",
         related: tuple[str, str, str] | None = None,
+        component: str = "",
     ) -> None:
         """Tells that something went wrong."""
-        self.say(Said(about(found), "Warning", reason, note, action, related=related))
+        said = Said(about(found), "Warning", reason, note, action, "", related, component)
+        self.say(said)
 
     def say(self, said: Said) -> None:
         """Takes an event to be written soon; dropped where too many wait or one source floods."""
@@ -194,23 +217,22 @@ class Recorder:
         return {**document, **self._when(said, now)}
 
     def _when(self, said: Said, now: float) -> Document:
+        component = said.component or self._component
         if self._form == "series":
             return {
                 "eventTime": rfc3339_micro(now),
                 "action": said.action,
-                "reportingComponent": self._component,
-                "reportingInstance": f"{self._component}-{self._host}"
-                if self._host
-                else self._component,
+                "reportingComponent": component,
+                "reportingInstance": f"{component}-{self._host}" if self._host else component,
                 "source": {},
                 "firstTimestamp": None,
                 "lastTimestamp": None,
             }
         host = said.host or self._host
-        source = {"component": self._component, "host": host}
+        source = {"component": component, "host": host}
         return {
             "source": {key: text for key, text in source.items() if text},
-            "reportingComponent": self._component,
+            "reportingComponent": component,
             "reportingInstance": host,
             "firstTimestamp": rfc3339(now),
             "lastTimestamp": rfc3339(now),

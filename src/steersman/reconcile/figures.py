@@ -32,6 +32,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "endpointslice-controller": "endpoint_slice",
     "endpointslicemirroring-controller": "endpoint_slice_mirroring",
     "ephemeral-volume-controller": "ephemeral_volume",
+    "expand-controller": "volume_expand",
     "generic-garbage-collector": "garbage_collector_attempt_to_delete",
     "horizontal-pod-autoscaler": "horizontalpodautoscaler",
     "job-controller": "job",

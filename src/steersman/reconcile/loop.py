@@ -20,7 +20,7 @@ from steersman.model.figures import Sources
 from steersman.model.kind import Kind
 from steersman.model.ref import Ref, Resource
 from steersman.reconcile import figures, noting
-from steersman.reconcile.events import Recorder
+from steersman.reconcile.events import Recorder, source_of
 from steersman.reconcile.queue import Queue
 from steersman.reconcile.rules import Rule, Watch
 from steersman.world.interface import World
@@ -97,7 +97,7 @@ class Runner:
     def __init__(self, kind: type[Controller], client: Client, views: Views, world: World) -> None:
         self.name = kind.name
         self.queue: Queue[Ref] = Queue(world)
-        self.events = Recorder(client, world, kind.name)
+        self.events = Recorder(client, world, source_of(kind.name))
         self._client = client
         self._views = views
         self._world = world

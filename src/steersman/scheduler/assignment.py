@@ -104,12 +104,13 @@ class Assigner(msgspec.Struct, kw_only=True):
             await self._make_sure(pod)
         else:
             text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node}"
-            self.events.normal(pod, "Scheduled", text, "Binding")
+            self.events.normal(pod, "Scheduled", text, "Binding", pod.spec.scheduler_name)
             if waiting is not None:
                 self.queue.placed(waiting)
 
     def _warn(self, pod: Pod, text: str) -> None:
-        self.events.warning(pod, "FailedScheduling", text, "Scheduling")
+        by = pod.spec.scheduler_name
+        self.events.warning(pod, "FailedScheduling", text, "Scheduling", component=by)
 
     async def _bound_by_extender(self, pod: Pod, node: str) -> bool:
         """Has an extender bind the pod where one does that; says whether one did."""

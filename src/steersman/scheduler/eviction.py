@@ -61,7 +61,8 @@ class Evictor:
         except (NotFound, Conflict):  # gone, or another pod has its name now
             return
         text = f"Preempted by pod {preemptor.metadata.uid} on node {node}"
-        self._events.normal(victim, "Preempted", text, "Preempting")
+        by = preemptor.spec.scheduler_name
+        self._events.normal(victim, "Preempted", text, "Preempting", by)
 
     async def move(self, victim: Pod, text: str) -> None:
         """Ends a pod so that another may come up on a better node; raises what the API raises."""
@@ -72,7 +73,8 @@ class Evictor:
             await self._client.delete(ref, uid=uid)
         except (NotFound, Conflict):  # gone, or another pod has its name now
             return
-        self._events.normal(victim, "Rescheduled", text, "Rescheduling")
+        by = victim.spec.scheduler_name
+        self._events.normal(victim, "Rescheduled", text, "Rescheduling", by)
 
     async def release(self, pod: Pod) -> None:
         """Writes that a pod is nominated no more."""

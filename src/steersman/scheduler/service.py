@@ -515,7 +515,8 @@ class Scheduler:
         the first extender that refused nodes, for `steer why`."""
         text = text[:MAX_MESSAGE]
         refuser = (*EXTENDER_KIND, word.refusers[0]) if word and word.refusers else None
-        self.events.warning(pod, "FailedScheduling", text, "Scheduling", refuser)
+        by = pod.spec.scheduler_name
+        self.events.warning(pod, "FailedScheduling", text, "Scheduling", refuser, by)
         patch = plan_condition(pod, text, self._world.now(), nominated, reason)
         if patch is not None:
             ref, uid = POD.ref(*pod.key), pod.metadata.uid

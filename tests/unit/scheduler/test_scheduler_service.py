@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from steersman.client.view import FollowedViews
 from steersman.cluster.control import MANAGER
 from steersman.model.kind import Document
 from steersman.model.kinds.deviceclass import DEVICECLASS
+from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
@@ -53,6 +55,14 @@ IMPATIENT = parse(
         "profiles": [
             {"pluginConfig": [{"name": "VolumeBinding", "args": {"bindTimeoutSeconds": 5}}]}
         ],
+    }
+)
+
+QUICK = parse(
+    {
+        "apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration",
+        "profiles": [{"schedulerName": "quick"}],
     }
 )
 
@@ -289,6 +299,23 @@ def test_a_pod_that_is_tried_while_its_victims_still_leave_keeps_its_promise() -
         assert await stage.nominated("new") == "node-0"
 
     staged(scenario, stop_seconds=60.0)
+
+
+def test_events_are_signed_with_the_name_of_the_profile_that_decided() -> None:
+    async def scenario(stage: Stage) -> None:
+        for name, cpu, priority in (("a", "3", ""), ("b", "9", ""), ("c", "4", "high")):
+            container = {"name": "c", "image": "i:1", "resources": {"requests": {"cpu": cpu}}}
+            spec = {"containers": [container], "priorityClassName": priority}
+            await stage.quiet.create(POD, name, spec={**spec, "schedulerName": "quick"})
+            await stage.until(partial(stage.message if name == "b" else stage.placed, name))
+        text = "Successfully assigned default/c to node-0"
+        await stage.until(lambda: told(stage, "Scheduled", text))
+        found = await stage.quiet.items(EVENT, "default")
+        mine = [it for it in found if it.reason in {"Scheduled", "FailedScheduling", "Preempted"}]
+        assert {it.reason for it in mine} == {"Scheduled", "FailedScheduling", "Preempted"}
+        assert {it.reporting_component for it in mine} == {"quick"}
+
+    staged(scenario, configuration=QUICK)
 
 
 def counted(stage: Stage) -> dict[str, str]:
