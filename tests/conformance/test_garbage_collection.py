@@ -8,6 +8,8 @@ from served import DEPLOYMENTS, PODS, Document, Served, deployment, pod
 from whole import gone, running, until, whole
 
 CONTROLLERS = "/api/v1/namespaces/default/replicationcontrollers"
+EVENTS = "/api/v1/namespaces/default/events"
+ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
 SETS = "/apis/apps/v1/namespaces/default/replicasets"
 BACKGROUND = {"propagationPolicy": "Background"}
 FOREGROUND = {"propagationPolicy": "Foreground"}
@@ -149,3 +151,41 @@ async def test_a_circle_of_owners_goes_whole(api: Served) -> None:
         (await api.patch(f"{PODS}/{each}", change)).ok()
     (await api.delete(f"{PODS}/pod1", FOREGROUND)).ok()
     await emptied(api, PODS)
+
+
+@whole
+async def test_an_owner_in_another_namespace_is_absent_and_an_event_says_where_it_is_not(
+    api: Served,
+) -> None:
+    (await api.post("/api/v1/namespaces", {"metadata": {"name": "other"}})).ok()
+    maps = "/api/v1/namespaces/{}/configmaps"
+    owner = (await api.post(maps.format("other"), {"metadata": {"name": "owner"}})).ok()
+    uid = owner["metadata"]["uid"]
+    named = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}
+    mine = {"metadata": {"name": "mine", "ownerReferences": [named]}}
+    (await api.post(maps.format("default"), mine)).ok()
+    await gone(api, f"{maps.format('default')}/mine")
+    # what has no namespace cannot be looked for in one, and stays
+    role = {"metadata": {"name": "wide", "ownerReferences": [named]}, "rules": []}
+    (await api.post(ROLES, role)).ok()
+    # nor is there anything to say of an owner that is nowhere
+    lost = {"metadata": {"name": "lost", "ownerReferences": [{**named, "uid": "nobody"}]}}
+    (await api.post(maps.format("default"), lost)).ok()
+    await gone(api, f"{maps.format('default')}/lost")
+
+    async def told() -> list[Any]:
+        answer = (await api.get(EVENTS, fieldSelector="reason=OwnerRefInvalidNamespace")).ok()
+        return sorted(map(of, answer["items"])) if len(answer["items"]) == 2 else []
+
+    def of(event: Any) -> tuple[str, ...]:
+        about = event["involvedObject"]
+        assert event["source"] == {"component": "garbage-collector-controller"}
+        return (about["kind"], about["name"], event["type"], event["message"])
+
+    text = f"ownerRef [v1/ConfigMap, namespace: {{0}}, name: owner, uid: {uid}]"
+    text += ' does not exist in namespace "{0}"'
+    assert await until(api, told) == [
+        ("ClusterRole", "wide", "Warning", text.format("")),
+        ("ConfigMap", "mine", "Warning", text.format("default")),
+    ]
+    assert (await api.get(f"{ROLES}/wide")).code == 200

@@ -41,6 +41,7 @@ KNOWN: Final = (
     "node-lifecycle-controller",
     "persistentvolume-attach-detach-controller",
     "persistentvolume-binder-controller",
+    "persistentvolume-expander-controller",
     "persistentvolume-protection-controller",
     "persistentvolumeclaim-protection-controller",
     "pod-garbage-collector-controller",
@@ -79,6 +80,7 @@ _CALLED: Final[Mapping[str, str]] = {
     "daemon-set-controller": "daemonset-controller",
     "endpoint-controller": "endpoints-controller",
     "endpointslicemirroring-controller": "endpointslice-mirroring-controller",
+    "expand-controller": "persistentvolume-expander-controller",
     "generic-garbage-collector": "garbage-collector-controller",
     "horizontal-pod-autoscaler": "horizontal-pod-autoscaler-controller",
     "kube-apiserver-serving-clustertrustbundle-publisher": (
@@ -120,6 +122,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "nodeipam": "node-ipam-controller",
     "nodelifecycle": "node-lifecycle-controller",
     "persistentvolume-binder": "persistentvolume-binder-controller",
+    "persistentvolume-expander": "persistentvolume-expander-controller",
     "podgc": "pod-garbage-collector-controller",
     "pv-protection": "persistentvolume-protection-controller",
     "pvc-protection": "persistentvolumeclaim-protection-controller",

@@ -19,9 +19,11 @@ from steersman.client.interface import Propagation, Views
 from steersman.model import builtin
 from steersman.model.errors import NotFound
 from steersman.model.kind import Document, Kind
+from steersman.model.kinds.namespace import NAMESPACE
 from steersman.model.ref import Ref, Resource
 from steersman.model.view import Object, OwnerReference
 from steersman.reconcile.actions import Action, Delete, Patch, act
+from steersman.reconcile.events import Said
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
 
@@ -233,6 +235,19 @@ def _watch(kind: Kind) -> Watch:
     return Watch(kind, to, {BY_OWNER: owners}, metadata=True)
 
 
+def _is_elsewhere(views: Views, kind: Kind, owner: OwnerReference) -> bool:
+    """Says whether an owner that is not where it was looked for is in any namespace."""
+    if not kind.namespaced or kind.resource not in all_collected(views):
+        return False
+    view = views.metadata_of(kind)
+    held = (view.get(kind.ref(it.metadata.name, owner.name)) for it in _namespaces(views))
+    return any(it is not None and it.metadata.uid == owner.uid for it in held)
+
+
+def _namespaces(views: Views) -> Iterable[Object]:
+    return views.metadata_of(NAMESPACE).list()
+
+
 class GarbageController:
     """See `reconcile.loop.Controller`."""
 
@@ -246,7 +261,8 @@ class GarbageController:
 
     def __init__(self, given: Given) -> None:
         self._given = given
-        self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
+        # owners that are gone by uid and namespace, or, where the value says so, elsewhere
+        self._absent: OrderedDict[tuple[str, str], bool] = OrderedDict()
 
     async def reconcile(self, ref: Ref) -> Done:
         """Collects one object, or helps it to go in the order asked for."""
@@ -259,7 +275,7 @@ class GarbageController:
         if metadata.deletion_timestamp is not None:
             actions = plan_owner(ref, found, dependents_of(self._given.views, metadata.uid))
         if not actions and metadata.owner_references:
-            of = await self._sort_out(found)
+            of = await self._sort_out(ref, found)
             if of is not None:
                 own = dependents_of(self._given.views, metadata.uid) if of.waiting else ()
                 actions = plan_circle(ref, found, of, own) or plan_dependent(
@@ -275,21 +291,39 @@ class GarbageController:
             except NotFound:  # gone meanwhile, as it should be
                 continue
 
-    async def _sort_out(self, found: Object) -> Owners | None:
+    async def _sort_out(self, ref: Ref, found: Object) -> Owners | None:
         """Returns what became of the owners, None where one of them is of an unknown kind."""
         solid, absent, waiting = [], [], []
         for owner in found.metadata.owner_references:
             kind = kind_of(owner, self._given.views)
-            if kind is None or (kind.namespaced and not found.metadata.namespace):
+            if kind is None:
                 return None  # cannot be looked up: such an object is never collected
+            if kind.namespaced and not ref.namespace:
+                self._note_absent(kind, owner, "")
+                self._tell_if_elsewhere(ref, found, owner)
+                return None  # nor this
             held = await self._owner(kind, owner, found.metadata.namespace)
             if held is None:
+                self._tell_if_elsewhere(ref, found, owner)
                 absent.append(owner)
             elif is_waiting(held):
                 waiting.append(owner)
             else:
                 solid.append(owner)
         return Owners(tuple(solid), tuple(absent), tuple(waiting))
+
+    def _tell_if_elsewhere(self, ref: Ref, found: Object, owner: OwnerReference) -> None:
+        """Warns where an owner is there, but in another namespace than its dependent's."""
+        if not self._absent[owner.uid, ref.namespace]:
+            return
+        dependent = all_collected(self._given.views)[ref.kind]
+        about = (dependent.api_version(), dependent.name, *ref[1:], found.metadata.uid, "")
+        named = f"namespace: {ref.namespace}, name: {owner.name}, uid: {owner.uid}"
+        text = (
+            f"ownerRef [{owner.api_version}/{owner.kind}, {named}]"
+            f' does not exist in namespace "{ref.namespace}"'
+        )
+        self._given.events.say(Said(about, "Warning", "OwnerRefInvalidNamespace", text))
 
     async def _owner(self, kind: Kind, owner: OwnerReference, namespace: str) -> Object | None:
         ref = owner_ref(kind, owner, namespace)
@@ -305,10 +339,11 @@ class GarbageController:
             fresh = None
         if fresh is not None and fresh.metadata.uid == owner.uid:
             return fresh
-        self._note_absent(owner, namespace)
+        self._note_absent(kind, owner, namespace)
         return None
 
-    def _note_absent(self, owner: OwnerReference, namespace: str) -> None:
-        self._absent[owner.uid, namespace] = None  # a uid never comes back
+    def _note_absent(self, kind: Kind, owner: OwnerReference, namespace: str) -> None:
+        elsewhere = _is_elsewhere(self._given.views, kind, owner)
+        self._absent[owner.uid, namespace] = elsewhere  # a uid never comes back
         if len(self._absent) > MAX_ABSENT:
             self._absent.popitem(last=False)

@@ -54,6 +54,7 @@ from steersman.controllers.token_cleaner import TokenCleanerController
 from steersman.controllers.trust_bundle import with_trust
 from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
 from steersman.controllers.volume_binder import VolumeBinderController
+from steersman.controllers.volume_expander import VolumeExpanderController
 from steersman.controllers.volume_protection import (
     ClaimProtectionController,
     VolumeProtectionController,
@@ -111,6 +112,7 @@ def _all(facts: Facts) -> tuple[type[Controller], ...]:
         DeviceTaintEvictionController,
         PodGarbageController,
         VolumeBinderController,
+        VolumeExpanderController,
         LocalPathController,
         EphemeralVolumeController,
         ResourceClaimController,

@@ -46,10 +46,14 @@ def asked(claim: PersistentVolumeClaim) -> int:
     return _bytes(claim.spec.resources.requests.get("storage", "0"))
 
 
+def has(claim: PersistentVolumeClaim) -> int:
+    """Returns how many bytes a claim has, as its status says."""
+    return _bytes(claim.status.capacity.get("storage", "0"))
+
+
 def wants_to_grow(claim: PersistentVolumeClaim) -> bool:
     """Says whether a bound claim asks for more than it has."""
-    has = _bytes(claim.status.capacity.get("storage", "0"))
-    return is_bound(claim) and claim.status.phase == "Bound" and asked(claim) > has
+    return is_bound(claim) and claim.status.phase == "Bound" and asked(claim) > has(claim)
 
 
 def size(volume: PersistentVolume) -> int:
