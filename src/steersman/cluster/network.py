@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
-from steersman.client.interface import Views
+from steersman.client.interface import View, Views
 from steersman.model.service_range import dns_address
 from steersman.network.conntrack import Behind, Plan, forget, plan_forgotten
 from steersman.network.dns.followed import FollowedNames
@@ -85,12 +85,18 @@ def _is_loopback(text: str) -> bool:
 
 
 async def serve_network(
-    here: Place, services: IPv4Network, views: Views, rules: Rules, world: World, tasks: Tasks
+    here: Place,
+    services: IPv4Network,
+    views: Views,
+    node: View,
+    rules: Rules,
+    world: World,
+    tasks: Tasks,
 ) -> Callable[[], None]:
     """Begins to keep the rules, and to answer for names once they are known; returns what ends
     the listening. Raises OSError where the bridge's ports are taken."""
     checks = Checks(str(here.gateway), world)
-    proxy = Proxy(here, views, rules, checks, _forget)
+    proxy = Proxy(here, views, node, rules, checks, _forget)
     tasks.start(proxy.run(), name="proxy")
     server = _name_server(here, services, views, world, tasks)
     await views.synced()

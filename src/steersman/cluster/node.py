@@ -11,7 +11,7 @@ import logging
 import resource
 import signal
 import ssl
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -161,8 +161,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     stop = stop_signal()
     _raise_descriptors()
     rules = Rules()
-    services = IPv4Network(settings.service_cidr)
-    bridge = Bridge(settings.cluster, IPv4Network(settings.pod_cidr), services)
+    ranges = (IPv4Network(settings.pod_cidr), IPv4Network(settings.service_cidr))
+    bridge = Bridge(settings.cluster, *ranges)
     connected = PodNetwork(settings.cluster, bridge, rules, network.forget_flows)
     chosen = await _choose(settings, connected, world)
     bridge.set_up(settings.run.parent)
@@ -208,11 +208,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(agent.run(), name="agent")
         _hold(settings, tools, agent, tasks)
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
-        views = FollowedViews(proxy_client, world, tasks)
-        addresses = bridge.addresses
-        names = (settings.cluster, settings.name, bridge.name)
-        here = Here(*names, addresses.gateway, addresses.network)
-        close = await network.serve_network(here, services, views, rules, world, tasks)
+        close = await _serve_network(settings, proxy_client, bridge, rules, world, tasks)
         await registration.registered.wait()
         settle()
         report({"state": "ready"})
@@ -222,6 +218,25 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     await tools.engine.close()
     await client.close()
     await proxy_client.close()
+
+
+async def _serve_network(
+    settings: NodeSettings,
+    client: APIClient,
+    bridge: Bridge,
+    rules: Rules,
+    world: World,
+    tasks: Tasks,
+) -> Callable[[], None]:
+    """Keeps the rules and answers for names, as the proxy; returns what ends that."""
+    views = FollowedViews(client, world, tasks)
+    node = FollowedView(client, NODE, world, fields=f"metadata.name={settings.name}")
+    tasks.start(node.follow(), name="the node for its proxy")
+    addresses = bridge.addresses
+    names = (settings.cluster, settings.name, bridge.name)
+    here = Here(*names, addresses.gateway, addresses.network)
+    services = IPv4Network(settings.service_cidr)
+    return await network.serve_network(here, services, views, node, rules, world, tasks)
 
 
 def _reserved(settings: NodeSettings, facts: machine.Facts) -> dict[str, Quantity]:

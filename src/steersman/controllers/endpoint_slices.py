@@ -99,12 +99,14 @@ def _endpoints(found: EndpointSlice) -> list[Document]:
 
 
 def _bare(endpoint: Document) -> Document:
-    """Returns an endpoint as one is made here: without what is unset, its addresses as a list; in
-    its reference without empty texts."""
+    """Returns an endpoint as one is made here: without what is unset, its addresses and hints as
+    lists; in its reference without empty texts."""
     found = {name: value for name, value in endpoint.items() if value not in (None, {}, "")}
     found["addresses"] = list(found["addresses"])
     if conditions := found.get("conditions"):
         found["conditions"] = {name: it for name, it in conditions.items() if it is not None}
+    if hints := found.get("hints"):
+        found["hints"] = {name: list(it) for name, it in hints.items() if it}
     if target := found.get("targetRef"):
         found["targetRef"] = {name: text for name, text in target.items() if text}
     return found

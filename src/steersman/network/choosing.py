@@ -45,7 +45,7 @@ def guard_of(port: ServicePort, way: str) -> str:
 
 def sets(port: ServicePort, remembered: Remembered) -> Iterator[str]:
     """Yields the sets of the clients that stay with each endpoint."""
-    for endpoint in port.endpoints if port.affinity_seconds else ():
+    for endpoint in port.reached if port.affinity_seconds else ():
         name, most = set_name(port, endpoint), port.affinity_seconds
         yield f"  set {name} {{"
         yield "    type ipv4_addr"
@@ -66,7 +66,7 @@ def chains(port: ServicePort, pods: IPv4Network) -> Iterator[str]:
     """Yields the chains of one port."""
     if not port.endpoints:
         return
-    for endpoint in port.endpoints if port.affinity_seconds else ():
+    for endpoint in port.reached if port.affinity_seconds else ():
         yield from _chain(
             _name("e", port, endpoint),
             # A rule of its own: where the set is full the connection goes on all the same

@@ -56,7 +56,7 @@ def plan_behind(ports: Iterable[ServicePort]) -> Behind:
     for port in ports:
         if port.protocol != "udp" or not port.endpoints:
             continue
-        every = frozenset((*port.endpoints, *(port.inside or ()), *(port.outside or ())))
+        every = frozenset(port.reached)
         for address in (*port.addresses, *port.balanced, *port.external):
             behind.setdefault((address, port.port), every)
         if port.node_port:

@@ -1,6 +1,6 @@
 """Services and EndpointSlices to ports with the endpoints behind them: pure, as kube-proxy has it.
 
-ClusterIP, external and balanced addresses, traffic policies, affinity. IPv4 alone.
+ClusterIP, external and balanced addresses, traffic policies, hints, affinity. IPv4 alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import NamedTuple, get_args
 
-from steersman.model.kinds.endpointslice import EndpointSlice
+from steersman.model.kinds.endpointslice import EndpointHints, EndpointSlice, HintTarget
 from steersman.model.kinds.service import Service
 from steersman.model.kinds.service import ServicePort as Port
 from steersman.network.service_port import Endpoint, Protocol, ServicePort
@@ -17,6 +17,14 @@ from steersman.network.service_port import Endpoint, Protocol, ServicePort
 # A Service with this label is left to the proxy that the label names
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 AFFINITY_SECONDS = 10800  # DefaultClientIPServiceAffinitySeconds
+NO_HINTS = EndpointHints()
+
+
+class Where(NamedTuple):
+    """Whence a Service is asked: a node, and the zone that its label names."""
+
+    node: str = ""
+    zone: str = ""
 
 
 class Health(NamedTuple):
@@ -45,7 +53,7 @@ def is_served(service: Service) -> bool:
 
 
 def plan_ports(
-    service: Service, slices: Iterable[EndpointSlice], node: str = ""
+    service: Service, slices: Iterable[EndpointSlice], where: Where
 ) -> Iterator[ServicePort]:
     """Yields the ports of a Service with the endpoints behind them, seen from a node."""
     cluster_address = parse_address(service.spec.cluster_ip)
@@ -59,8 +67,8 @@ def plan_ports(
         protocol = port.protocol.lower()
         if protocol not in get_args(Protocol):
             continue
-        found = tuple(_located(slices, port, node))
-        every, here = _usable(found), _usable([it for it in found if it.here])
+        found = tuple(_located(slices, port, where.node))
+        every, here = _usable(_near(found, where)), _usable([it for it in found if it.here])
         yield ServicePort(
             key=f"{key_of(service)}:{port.name}:{protocol}:{port.port}",
             protocol=protocol,  # type: ignore[arg-type]
@@ -86,7 +94,7 @@ def plan_health(service: Service, slices: Iterable[EndpointSlice], node: str) ->
         return None
     here = {
         endpoint.address
-        for it in plan_ports(service, slices, node)
+        for it in plan_ports(service, slices, Where(node))
         for endpoint in it.outside or ()
     }
     return Health(service.metadata.namespace, service.metadata.name, port, len(here))
@@ -103,6 +111,7 @@ class _Located(NamedTuple):
     endpoint: Endpoint
     here: bool
     ready: bool
+    hints: EndpointHints
 
 
 def _located(slices: Iterable[EndpointSlice], port: Port, node: str) -> Iterator[_Located]:
@@ -118,7 +127,26 @@ def _located(slices: Iterable[EndpointSlice], port: Port, node: str) -> Iterator
             conditions = endpoint.conditions
             ready = conditions.ready is not False
             if ready or (conditions.serving is not False and conditions.terminating):
-                yield _Located(Endpoint(address, number), endpoint.node_name == node, ready)
+                here, hints = endpoint.node_name == node, endpoint.hints or NO_HINTS
+                yield _Located(Endpoint(address, number), here, ready, hints)
+
+
+def _near(found: Sequence[_Located], where: Where) -> Sequence[_Located]:
+    """Returns the endpoints that are meant for a node, or else for its zone, where each that is
+    ready says for which it is meant; all of them where none is (topologyModeFromHints)."""
+    ready = [it for it in found if it.ready]
+    for meant, name in (
+        ([it.hints.for_nodes for it in ready], where.node),
+        ([it.hints.for_zones for it in ready], where.zone),
+    ):
+        own = [it for it, targets in zip(ready, meant, strict=True) if _names(targets, name)]
+        if own and all(meant):
+            return own
+    return found
+
+
+def _names(targets: tuple[HintTarget, ...], name: str) -> bool:
+    return any(target.name == name for target in targets)
 
 
 def _usable(found: Sequence[_Located]) -> tuple[Endpoint, ...]:

@@ -16,12 +16,20 @@ import msgspec
 
 from steersman.client.interface import View, Views
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE
+from steersman.model.kinds.node import NODE, ZONE, Node
 from steersman.model.kinds.service import SERVICE
 from steersman.network import rules
 from steersman.network.choosing import Remembered
 from steersman.network.conntrack import Behind, plan_behind
 from steersman.network.dns.followed import BY_SERVICE, service_of
-from steersman.network.planning import Health, key_of, plan_health, plan_health_port, plan_ports
+from steersman.network.planning import (
+    Health,
+    Where,
+    key_of,
+    plan_health,
+    plan_health_port,
+    plan_ports,
+)
 from steersman.network.service_port import ServicePort
 
 
@@ -60,10 +68,17 @@ class Proxy:
     """See the module."""
 
     def __init__(
-        self, place: Place, views: Views, applies: Applies, tells: Tells, forget: Forget
+        self,
+        place: Place,
+        views: Views,
+        node: View,
+        applies: Applies,
+        tells: Tells,
+        forget: Forget,
     ) -> None:
         self._place = place
         self._views = views
+        self._node = node  # holds the Node alone on which this is
         self._applies = applies
         self._tells = tells
         self._forget = forget
@@ -78,6 +93,7 @@ class Proxy:
         """Works for ever; raises RulesRefused where the kernel does not take the rules."""
         await self._views.synced()
         leave = [view.listen(self._hear) for view in (self._services, self._slices)]
+        leave.append(self._node.listen(self._hear_of_node))
         self._changed.set()
         try:
             while True:
@@ -90,6 +106,10 @@ class Proxy:
 
     def _hear(self, _old: object, _new: object) -> None:
         self._changed.set()
+
+    def _hear_of_node(self, old: Node | None, new: Node | None) -> None:
+        if _zone(old) != _zone(new):
+            self._changed.set()
 
     async def _apply(self) -> None:
         ports, checks = self._plan()
@@ -113,10 +133,16 @@ class Proxy:
     def _plan(self) -> tuple[list[ServicePort], list[Health]]:
         ports: list[ServicePort] = []
         checks: list[Health] = []
+        node = self._place.node
+        where = Where(node, _zone(self._node.get(NODE.ref("", node))))
         for service in self._services.list():
             slices = tuple(self._slices.by(BY_SERVICE, key_of(service)))
-            ports += plan_ports(service, slices, self._place.node)
-            if (health := plan_health(service, slices, self._place.node)) is not None:
+            ports += plan_ports(service, slices, where)
+            if (health := plan_health(service, slices, node)) is not None:
                 checks.append(health)
                 ports.append(plan_health_port(health, self._place.gateway))
         return ports, checks
+
+
+def _zone(node: Node | None) -> str:
+    return "" if node is None else node.metadata.labels.get(ZONE, "")

@@ -24,7 +24,7 @@ class ServicePort(msgspec.Struct, frozen=True):
     """One port of a Service.
 
     addresses:  the cluster's own
-    endpoints:  all of them, on whatever node
+    endpoints:  all of them, on whatever node, or those near where hints say which are
     node_port:  reached on every address of the node; 0: not
     external:   addresses that the Service names itself
     balanced:   addresses that a load balancer gave it
@@ -46,3 +46,10 @@ class ServicePort(msgspec.Struct, frozen=True):
     outside: tuple[Endpoint, ...] | None = None
     sources: tuple[IPv4Network, ...] | None = None
     affinity_seconds: int = 0
+
+    @property
+    def reached(self) -> tuple[Endpoint, ...]:
+        """All endpoints that some way leads to."""
+        if self.inside is None and self.outside is None:
+            return self.endpoints
+        return tuple(sorted({*self.endpoints, *(self.inside or ()), *(self.outside or ())}))

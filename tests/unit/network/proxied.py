@@ -8,7 +8,7 @@ import msgspec
 
 from steersman.model.kinds.endpointslice import EndpointSlice
 from steersman.model.kinds.service import Service
-from steersman.network.planning import plan_ports
+from steersman.network.planning import Where, plan_ports
 from steersman.network.service_port import ServicePort
 
 ADDRESS = "10.96.0.10"
@@ -42,8 +42,10 @@ def slice_of(*endpoints: dict[str, Any], **fields: Any) -> EndpointSlice:
     return msgspec.convert(document, EndpointSlice)
 
 
-def planned(found: Service, *slices: EndpointSlice) -> list[ServicePort]:
-    return list(plan_ports(found, slices))
+def planned(
+    found: Service, *slices: EndpointSlice, node: str = "", zone: str = ""
+) -> list[ServicePort]:
+    return list(plan_ports(found, slices, Where(node, zone)))
 
 
 def behind(found: Service, *slices: EndpointSlice) -> list[str]:

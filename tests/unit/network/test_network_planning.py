@@ -10,7 +10,7 @@ from proxied import ADDRESS, behind, endpoint, planned, service, slice_of
 
 from steersman.model.kinds.service import Service
 from steersman.network.dns import followed
-from steersman.network.planning import Health, plan_health, plan_health_port, plan_ports
+from steersman.network.planning import Health, plan_health, plan_health_port
 from steersman.network.service_port import Endpoint, ServicePort
 
 
@@ -160,7 +160,7 @@ def on(node: str, address: str, **conditions: bool) -> dict[str, Any]:
 
 
 def local(found: Service, *endpoints: dict[str, Any]) -> ServicePort:
-    (port,) = plan_ports(found, [slice_of(*endpoints)], "here")
+    (port,) = planned(found, slice_of(*endpoints), node="here")
     return port
 
 
@@ -188,6 +188,59 @@ def test_endpoints_that_end_here_serve_the_node_while_others_are_ready_elsewhere
     port = local(service(externalTrafficPolicy="Local"), ending, there)
     assert addressed(port.endpoints) == ["10.245.0.2"]
     assert addressed(port.outside) == ["10.244.0.2"]
+
+
+def hinted(address: str, zones: str = "", nodes: str = "", **fields: Any) -> dict[str, Any]:
+    """Returns an endpoint that is ready, for the zones and nodes of some letters."""
+    hints = {
+        "forZones": [{"name": f"zone-{it}"} for it in zones],
+        "forNodes": [{"name": f"node-{it}"} for it in nodes],
+    }
+    return {**endpoint(address, ready=True), "hints": hints, **fields}
+
+
+def near(*endpoints: dict[str, Any], node: str = "node-a", zone: str = "zone-a") -> list[str]:
+    """Returns the last digits of the endpoints that a node uses."""
+    (port,) = planned(service(), slice_of(*endpoints), node=node, zone=zone)
+    return [str(it.address).rsplit(".", 1)[1] for it in port.endpoints]
+
+
+def test_a_node_uses_the_endpoints_that_are_meant_for_its_zone() -> None:
+    found = (hinted("10.0.0.1", "a"), hinted("10.0.0.2", "b"), hinted("10.0.0.3", "ab"))
+    assert near(*found) == ["1", "3"]
+    assert near(*found, zone="zone-b") == ["2", "3"]
+
+
+def test_hints_hold_where_each_ready_endpoint_has_one_and_some_are_for_this_zone() -> None:
+    found = (hinted("10.0.0.1", "a"), hinted("10.0.0.2", "b"))
+    assert near(*found, zone="zone-c") == near(*found, zone="") == ["1", "2"]
+    assert near(*found, endpoint("10.0.0.3", ready=True)) == ["1", "2", "3"]
+    assert near(*found, hinted("10.0.0.3")) == ["1", "2", "3"]
+    ending = endpoint("10.0.0.4", ready=False, serving=True, terminating=True)
+    assert near(*found, ending) == ["1"]
+
+
+def test_what_is_meant_for_the_node_comes_before_what_is_meant_for_its_zone() -> None:
+    found = (hinted("10.0.0.1", "a", "a"), hinted("10.0.0.2", "a", "b"))
+    other = hinted("10.0.0.3", "b", "c")
+    assert near(*found, other) == ["1"]
+    assert near(*found, other, node="node-d") == ["1", "2"]
+    assert near(*found, hinted("10.0.0.3", "a")) == ["1", "2", "3"]  # one is for no node
+
+
+def test_where_only_ending_endpoints_are_left_hints_say_nothing() -> None:
+    ending = {"conditions": {"ready": False, "serving": True, "terminating": True}}
+    found = (hinted("10.0.0.1", "a", **ending), hinted("10.0.0.2", "b", **ending))
+    assert near(*found) == ["1", "2"]
+
+
+def test_a_traffic_policy_keeps_to_the_node_whatever_hints_say() -> None:
+    local = hinted("10.0.0.1", "b", nodeName="node-a")
+    other = hinted("10.0.0.2", "a", nodeName="node-b")
+    found = service(externalTrafficPolicy="Local")
+    (port,) = planned(found, slice_of(local, other), node="node-a", zone="zone-a")
+    assert (addressed(port.endpoints), addressed(port.outside)) == (["10.0.0.2"], ["10.0.0.1"])
+    assert addressed(port.reached) == ["10.0.0.1", "10.0.0.2"]
 
 
 BALANCED = {

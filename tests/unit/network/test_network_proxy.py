@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+import msgspec
 import pytest
 from proxied import endpoint, planned, service, slice_of
 
@@ -14,6 +15,7 @@ from steersman.client.interface import Change, Listing
 from steersman.client.view import FollowedViews
 from steersman.model.kind import Kind
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE
+from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.service import SERVICE
 from steersman.network import choosing, conntrack, rules
 from steersman.network.nft import RulesRefused
@@ -29,11 +31,12 @@ HERE = Place("abc", "here", "steer-abc", GATEWAY, PODS)
 
 
 class Cluster:
-    """What is followed: Services and EndpointSlices as a test sets them."""
+    """What is followed: Services, EndpointSlices and the Node as a test sets them."""
 
     def __init__(self) -> None:
         self.revision = 1
-        self.items: dict[str, list[Any]] = {SERVICE.plural: [], ENDPOINTSLICE.plural: []}
+        kinds = (SERVICE, ENDPOINTSLICE, NODE)
+        self.items: dict[str, list[Any]] = {kind.plural: [] for kind in kinds}
         self.changes: dict[str, asyncio.Queue[tuple[Change, ...]]] = {
             plural: asyncio.Queue() for plural in self.items
         }
@@ -95,7 +98,7 @@ def run(
         cluster, recorder = followed(), Recorder()
         async with world.tasks() as tasks:
             views = FollowedViews(cluster, world, tasks)
-            found = Proxy(HERE, views, recorder, recorder, recorder.forget)
+            found = Proxy(HERE, views, views.of(NODE), recorder, recorder, recorder.forget)
             tasks.start(found.run(), name="proxy")
             await test(cluster, recorder, views)
             tasks.stop()
@@ -122,6 +125,31 @@ def test_changes_of_services_and_of_endpoints_reach_the_rules() -> None:
         found = slice_of(endpoint("10.244.0.2"))
         cluster.change(ENDPOINTSLICE, found)
         assert await recorder.next() == rendered(*planned(service(), found))
+
+    run(test)
+
+
+def node(zone: str, **labels: str) -> Node:
+    labels = {"topology.kubernetes.io/zone": zone, **labels}
+    return msgspec.convert({"metadata": {"name": "here", "labels": labels}}, Node)
+
+
+def test_endpoints_are_chosen_for_the_zone_that_the_node_says_and_anew_when_it_changes() -> None:
+    async def test(cluster: Cluster, recorder: Recorder, views: FollowedViews) -> None:
+        await recorder.next()
+        meant = {it: {"hints": {"forZones": [{"name": it}]}} for it in ("a", "b")}
+        found = slice_of(
+            {**endpoint("10.244.0.2", ready=True), **meant["a"]},
+            {**endpoint("10.244.0.3", ready=True), **meant["b"]},
+        )
+        cluster.change(ENDPOINTSLICE, found)
+        cluster.change(SERVICE, service())
+        assert await recorder.next() == rendered(*planned(service(), found))
+        for zone, other in (("a", ""), ("b", ""), ("b", "label"), ("", "")):
+            cluster.change(NODE, node(zone, other=other))
+            if other:
+                continue
+            assert await recorder.next() == rendered(*planned(service(), found, zone=zone))
 
     run(test)
 
@@ -167,7 +195,8 @@ def test_refused_rules_end_the_proxy_with_the_reason() -> None:
         world = RealWorld()
         async with world.tasks() as tasks:
             views = FollowedViews(Cluster(), world, tasks)
-            found = Proxy(HERE, views, Refusing(), Refusing(), Refusing().forget)
+            refusing = (Refusing(), Refusing(), Refusing().forget)
+            found = Proxy(HERE, views, views.of(NODE), *refusing)
             with pytest.raises(RulesRefused, match="no such thing"):
                 await asyncio.wait_for(found.run(), WAIT_SECONDS)
             tasks.stop()

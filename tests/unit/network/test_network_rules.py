@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -69,6 +70,16 @@ def elements(text: str, head: str) -> str:
 
 def test_the_whole_text_of_a_small_cluster() -> None:
     assert render(WEB, DNS, EMPTY, BALANCED) == GOLDEN.read_text()
+
+
+def test_a_client_stays_with_an_endpoint_that_only_the_outside_reaches() -> None:
+    staying = replace(BALANCED, inside=None, outside=endpoints("10.244.0.9:8443"), sources=None)
+    text = render(staying)
+    name = choosing.set_name(staying, endpoints("10.244.0.9:8443")[0])
+    assert text.count(f"set {name} {{") == 1
+    assert f"update @{name} {{ ip saddr }}" in text
+    for used in set(re.findall(r"goto (e[0-9a-f]{16})", text)):
+        assert text.count(f"chain {used} {{") == 1
 
 
 def test_the_order_in_which_services_come_changes_nothing() -> None:

@@ -26,6 +26,8 @@ from steersman.model.types.warnings import node_told, warner
 from steersman.model.view import Object, View
 
 # Set on nodes whose volumes are attached by the attach-detach controller, as kubelet sets it
+# The label that says in which zone a node is
+ZONE: Final = "topology.kubernetes.io/zone"
 ATTACHES: Final = "volumes.kubernetes.io/controller-managed-attach-detach"
 
 # Two annotations of before there were taints, and pods were avoided (annotation_key_constants.go)
