@@ -248,12 +248,12 @@ def parse_revision(text: str) -> int:
     """Returns a resourceVersion as a number, 0 where none is given; raises BadRequest."""
     if not text:
         return 0
-    if not text.isascii() or not text.isdigit():
-        raise BadRequest(
-            f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax',
-            causes=[Cause("FieldValueInvalid", f'Invalid value: "{text}"', "resourceVersion")],
-        )
-    return int(text)
+    try:
+        return options.unsigned(text)
+    except ValueError as error:
+        wrong = f"Invalid value: {quote(text)}"
+        cause = Cause("FieldValueInvalid", wrong, "resourceVersion")
+        raise BadRequest(f"{wrong}: {error}", causes=[cause]) from error
 
 
 def parse_limit(call: Call) -> int:
