@@ -182,7 +182,8 @@ class Reader:
             entries = [self._as_read(call, entry) for entry in selected.entries]
             selected = Selected(entries, selected.metadata)
         if call.presentation.media == PROTOBUF:
-            return Response(self._binary(call, selected), content_type=PROTOBUF)
+            head, item = present.binary_list(call.form, call.presentation)
+            return Response(self._binary(head, item, selected), content_type=PROTOBUF)
         include = call.request.param("includeObject") if call.request.query else ""
         head, item = present.list_pieces(call.form, call.presentation, include, self._world.now())
         start = head(selected.metadata)
@@ -192,10 +193,14 @@ class Reader:
             return Response(b"%b%b]}\n" % (start, items))
         return Response(_pieces(start, item, selected.entries))
 
-    async def _binary(self, call: Call, selected: Selected) -> AsyncIterator[bytes]:
+    async def _binary(
+        self,
+        head: Callable[[Document, list[bytes]], bytes],
+        item: Callable[[Entry], bytes],
+        selected: Selected,
+    ) -> AsyncIterator[bytes]:
         """Yields a list in Protocol Buffers. Its length stands in front, so all of it is encoded
         before the first byte leaves, and others have their turn meanwhile."""
-        head, item = present.binary_list(call.form, call.presentation)
         items, size = [], 0
         for entry in selected.entries:
             items.append(item(entry))
