@@ -43,6 +43,10 @@ CONTINUE_TOO_OLD = (
 )
 
 
+# Returns a list in Protocol Buffers of its metadata and its items
+Head = Callable[[Document, list[bytes]], bytes]
+
+
 class Selected(msgspec.Struct, frozen=True):
     """The entries of one answer and the list metadata that goes with them."""
 
@@ -182,8 +186,8 @@ class Reader:
             entries = [self._as_read(call, entry) for entry in selected.entries]
             selected = Selected(entries, selected.metadata)
         if call.presentation.media == PROTOBUF:
-            head, item = present.binary_list(call.form, call.presentation)
-            return Response(self._binary(head, item, selected), content_type=PROTOBUF)
+            written = present.binary_list(call.form, call.presentation)
+            return Response(self._binary(*written, selected), content_type=PROTOBUF)
         include = call.request.param("includeObject") if call.request.query else ""
         head, item = present.list_pieces(call.form, call.presentation, include, self._world.now())
         start = head(selected.metadata)
@@ -195,7 +199,7 @@ class Reader:
 
     async def _binary(
         self,
-        head: Callable[[Document, list[bytes]], bytes],
+        head: Head,
         item: Callable[[Entry], bytes],
         selected: Selected,
     ) -> AsyncIterator[bytes]:
