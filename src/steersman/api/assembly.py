@@ -14,9 +14,16 @@ import msgspec
 from msgspec import field
 
 from steersman.api.access import front_proxy
-from steersman.api.access.authentication import Authenticator
-from steersman.api.access.authorization import Attributes, Authorizer, Masters, Union
-from steersman.api.access.awaiting import fetched
+from steersman.api.access.authentication import Authenticator, Nameless
+from steersman.api.access.authorization import (
+    Attributes,
+    Authorizer,
+    Decision,
+    Masters,
+    Union,
+    enforce,
+)
+from steersman.api.access.awaiting import Awaiting, fetched
 from steersman.api.access.escalation import Escalation
 from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.modes import chosen
@@ -80,7 +87,7 @@ from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model import builtin
 from steersman.model.builtin import Registry
-from steersman.model.errors import APIError
+from steersman.model.errors import APIError, Unauthorized
 from steersman.model.figures import Family, Sources
 from steersman.model.kind import Document, Kind
 from steersman.model.pack import NUMBER
@@ -163,24 +170,54 @@ def _auditor(configuration: Configuration, kinds: Registry, world: World) -> Aud
 
 
 class Access:
-    """Authentication and authorization together; see `server.Access`."""
+    """Authentication and authorization together, counted; see `server.Access`."""
 
     def __init__(
-        self, authenticator: Authenticator, authorizer: Union, auditor: Auditor | None = None
+        self,
+        authenticator: Authenticator,
+        authorizer: Union,
+        counts: meter.Meter,
+        monotonic: Callable[[], float],
+        auditor: Auditor | None = None,
     ) -> None:
         self._authenticator = authenticator
         self.authorizer = authorizer
+        self._counts = counts
+        self._monotonic = monotonic
         self._auditor = auditor
 
     def identify(self, request: Request) -> User:
-        """Returns who asks."""
+        """Returns who asks; what has to be fetched first is counted once it is there."""
+        began, outcome = self._monotonic(), "success"
+        try:
+            return self._identify(request)
+        except Unauthorized as error:
+            outcome = "failure" if isinstance(error, Nameless) else "error"
+            raise
+        except Awaiting:
+            outcome = ""
+            raise
+        finally:
+            if outcome:
+                self._counts.authentications.count(outcome, self._monotonic() - began)
+
+    def _identify(self, request: Request) -> User:
         if self._auditor is not None:
             return self._auditor.identify(self._authenticator, request)
         return self._authenticator.identify(request)
 
     def require(self, user: User, attributes: Attributes, notes: Notes | None = None) -> None:
         """Raises Forbidden where they may not; has it noted either way."""
-        self.authorizer.require(user, attributes, notes)
+        began = self._monotonic()
+        decision = self.authorizer.allowed(user, attributes)
+        self._counts.authorizations.count(_outcome(decision), self._monotonic() - began)
+        enforce(decision, user, attributes, notes)
+
+
+def _outcome(decision: Decision) -> str:
+    if decision.allowed:
+        return "allowed"
+    return "error" if decision.error else "denied" if decision.denied else "no-opinion"
 
 
 class Assembly:
@@ -215,7 +252,8 @@ class Assembly:
         self._authenticator, self._settings = authenticator, settings
         self.reloads = Reloads(os.uname().nodename)
         self._auditor = _auditor(configuration, self.kinds, world)
-        self.access = Access(authenticator, authorizer, self._auditor)
+        self._meter = meter.Meter(world.wire_now())
+        self.access = Access(authenticator, authorizer, self._meter, world.monotonic, self._auditor)
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
         self.definitions.changed = self.watches.end_of
@@ -236,7 +274,6 @@ class Assembly:
         show = front.show if front is not None else _show_nothing
         self._remotes = Remotes(cache, find, show, world)
         self.ready = False
-        self._meter = meter.Meter(world.wire_now())
         self.flow = FlowControl(configuration.flow, cache, self.watches.interest, world)
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)

@@ -19,8 +19,7 @@ from steersman.api.cache import Entry
 from steersman.api.call import Call
 from steersman.api.custom import conversion
 from steersman.api.effects.effect import Effects
-from steersman.api.read import Reader
-from steersman.api.selecting.selection import selection_of
+from steersman.api.read import Reader, Selected
 from steersman.api.write import MOST_TRIES, Writer, modified
 from steersman.model import decode, errors
 from steersman.model.errors import BadRequest, NotFound
@@ -179,23 +178,18 @@ class Deleter:
         return entry, remains, revision
 
     async def delete_collection(self, call: Call) -> Response:
-        """Deletes all selected objects and answers with what they were."""
+        """Deletes all selected objects, or one page of them, and answers with what they were."""
         options = parse_options(call)
-        selection = selection_of(call.kind, call.request)
-        entries = selection.of(call.table, call.namespace)
-        for entry in entries:
+        found = self._reader.select(call, paged=True)
+        selected = found if isinstance(found, Selected) else await found
+        for entry in selected.entries:
             try:
                 await self.delete_entry(call, options, entry.name, entry.namespace)
             except NotFound:
                 continue  # somebody else was faster; it is gone all the same
-        head = {
-            "kind": call.kind.list_kind,
-            "apiVersion": call.form.api_version,
-            "metadata": {"resourceVersion": str(self._writer.cache.revision)},
-        }
-        items = b",".join(map(call.form.item, entries))
-        headers = body.warnings(_told(call, options)) or {}
-        return Response(orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}", headers=headers)
+        response = self._reader.answer(call, selected)
+        response.headers = body.warnings(_told(call, options))
+        return response
 
 
 def _told(call: Call, options: Options) -> tuple[str, ...]:

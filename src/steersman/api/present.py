@@ -25,16 +25,19 @@ from steersman.wire.message import JSON
 Shape = Literal["object", "table", "metadata"]
 IncludeObject = Literal["Metadata", "Object", "None"]
 
+_PARTIAL, _LISTED = "PartialObjectMetadata", "PartialObjectMetadataList"
 _OTHERS = (YAML, PROTOBUF)
 _JSON = (JSON, "*/*", "application/*")
 
 
 class Presentation(msgspec.Struct, frozen=True):
-    """The form in which a client wants objects; `meta_version` is v1 or v1beta1."""
+    """The form in which a client wants objects; `meta_version` is v1 or v1beta1. `listed` says that
+    the metadata wanted is that of a list."""
 
     shape: Shape = "object"
     meta_version: str = "v1"
     media: str = JSON
+    listed: bool = False
 
 
 PLAIN = Presentation()
@@ -98,9 +101,39 @@ def _presentation(parameters: dict[str, str]) -> Presentation | None:
         return None
     if wanted == "Table":
         return Presentation("table", version)
-    if wanted in ("PartialObjectMetadata", "PartialObjectMetadataList"):
-        return Presentation("metadata", version)
+    if wanted in (_PARTIAL, _LISTED):
+        return Presentation("metadata", version, listed=wanted == _LISTED)
     return None if wanted else PLAIN
+
+
+def check_fits(form: Form, presentation: Presentation, *, listed: bool) -> None:
+    """Refuses to show the metadata of one object as that of a list, and of a list as that of one
+    object (apiserver: asPartialObjectMetadata)."""
+    if presentation.shape != "metadata" or presentation.listed == listed:
+        return
+    raise _unfit(_LISTED if presentation.listed else _PARTIAL, listed, _go_type(form, listed))
+
+
+def _unfit(wanted: str, listed: bool, found: str) -> NotAcceptable:
+    what = "a list" if listed else "not a list"
+    return NotAcceptable(f"you requested {wanted}, but the requested object is {what} ({found})")
+
+
+def _go_type(form: Form, listed: bool) -> str:
+    """Returns the type that upstream has of what is shown, as Go prints it."""
+    if form.served.shape is not None:
+        return "*unstructured.UnstructuredList" if listed else "*unstructured.Unstructured"
+    kind = form.kind
+    package = _PACKAGES.get(kind.group) or kind.group.partition(".")[0]
+    return f"*{package}.{kind.list_kind if listed else kind.name}"
+
+
+# Where upstream's internal types of a group are, if not by the first part of its name
+_PACKAGES: Final = {
+    "": "core",
+    "events.k8s.io": "core",
+    "internal.apiserver.k8s.io": "apiserverinternal",
+}
 
 
 class _Parts(msgspec.Struct, frozen=True):
@@ -212,6 +245,7 @@ def encoder(form: Form, presentation: Presentation, include: str, now: float) ->
     if presentation.shape == "object":
         return form.object
     if presentation.shape == "metadata":
+        check_fits(form, presentation, listed=False)
         return lambda entry: metadata_only(form, entry, presentation)
     return Tables(form, presentation, include_object(include), now).one
 
@@ -226,6 +260,8 @@ def made(
     """Returns an object that was made for this answer (a Scale) in the form the client wants."""
     if presentation.shape == "object":
         return orjson.dumps(document)
+    if presentation.shape == "metadata" and presentation.listed:
+        raise _unfit(_LISTED, False, f"*autoscaling.{document['kind']}")
     if presentation.shape == "metadata":
         return orjson.dumps(_partial(document, presentation))
     metadata = {"resourceVersion": document["metadata"]["resourceVersion"]}
@@ -257,6 +293,7 @@ def binary_list(
     """Returns how to write a list in Protocol Buffers, and each of its items."""
     from steersman.wire.protobuf import writer  # loaded with the first client
 
+    check_fits(form, presentation, listed=True)
     api_version, kind = form.api_version, form.kind.list_kind
     definition = form.served.definition
     if presentation.shape == "metadata":
@@ -280,6 +317,7 @@ def list_pieces(
             lambda entry: orjson.dumps(tables.row(entry)),
         )
     if presentation.shape == "metadata":
+        check_fits(form, presentation, listed=True)
         version = f"meta.k8s.io/{presentation.meta_version}"
         return (
             lambda metadata: _list_head("PartialObjectMetadataList", version, metadata),

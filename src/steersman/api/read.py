@@ -43,7 +43,11 @@ CONTINUE_TOO_OLD = (
 )
 
 
-class _Selected(msgspec.Struct, frozen=True):
+# Returns a list in Protocol Buffers of its metadata and its items
+Head = Callable[[Document, list[bytes]], bytes]
+
+
+class Selected(msgspec.Struct, frozen=True):
     """The entries of one answer and the list metadata that goes with them."""
 
     entries: Sequence[Entry]
@@ -97,41 +101,54 @@ class Reader:
 
     def list(self, call: Call) -> Response | Coroutine[Any, Any, Response]:
         """Answers a GET of a collection."""
+        found = self.select(call)
+        if isinstance(found, Selected):
+            return self.answer(call, found)
+        return self._list_later(call, found)
+
+    async def _list_later(self, call: Call, coming: Coroutine[Any, Any, Selected]) -> Response:
+        return self.answer(call, await coming)
+
+    def select(
+        self, call: Call, *, paged: bool = False
+    ) -> Selected | Coroutine[Any, Any, Selected]:
+        """Returns what is asked for of a collection. `paged` says that it is read in pages, whether
+        or not the client says so: a revision alone is that very one then."""
         request = call.request
         selection = selection_of(call.kind, request)
         if not request.query:
-            return self._answer(call, self._now(call, selection))
+            return self._now(call, selection)
         options.check_list(request)
         revision = parse_revision(request.param("resourceVersion"))
-        exact = _is_exact(call, revision)
+        exact = _is_exact(call, revision, paged)
         if request.param("continue") or (exact and revision != self._cache.revision):
-            return self._list_past(call, selection, revision)
+            return self._past(call, selection, revision)
         if revision > self._cache.revision:
-            return self._list_later(call, selection, revision)
-        return self._answer(call, self._now(call, selection))
+            return self._later(call, selection, revision)
+        return self._now(call, selection)
 
-    async def _list_later(self, call: Call, selection: Selection, revision: int) -> Response:
+    async def _later(self, call: Call, selection: Selection, revision: int) -> Selected:
         await self.wait_for(revision)
-        return self._answer(call, self._now(call, selection))
+        return self._now(call, selection)
 
-    def _now(self, call: Call, selection: Selection) -> _Selected:
+    def _now(self, call: Call, selection: Selection) -> Selected:
         limit = parse_limit(call)
         entries = selection.of(call.table, call.namespace)
         return self._page(entries, self._cache.revision, limit, selection)
 
     def _page(
         self, entries: Sequence[Entry], revision: int, limit: int, selection: Selection
-    ) -> _Selected:
+    ) -> Selected:
         metadata: Document = {"resourceVersion": str(revision)}
         if limit and len(entries) > limit:
             metadata["continue"] = write_continue(revision, entries[limit - 1])
             if selection.everything:
                 metadata["remainingItemCount"] = len(entries) - limit
             entries = entries[:limit]
-        return _Selected(entries, metadata)
+        return Selected(entries, metadata)
 
-    async def _list_past(self, call: Call, selection: Selection, revision: int) -> Response:
-        """Lists at a past revision: a further page, or an exact match."""
+    async def _past(self, call: Call, selection: Selection, revision: int) -> Selected:
+        """Selects at a past revision: a further page, or an exact match."""
         start = behind = ""
         if token := call.request.param("continue"):
             if revision:
@@ -144,17 +161,16 @@ class Reader:
         limit = parse_limit(call)
         prefix = keys.prefix_of(call.table.resource, call.namespace)
         try:
-            page = await self._matching(prefix, revision, start, limit, selection)
+            return await self._matching(prefix, revision, start, limit, selection)
         except Compacted as error:
             if not behind:
                 raise Expired(TOO_OLD) from error
             goes_on = encode_continue(INCONSISTENT, behind)
             raise Expired(CONTINUE_TOO_OLD, goes_on=goes_on) from error
-        return self._answer(call, page)
 
     async def _matching(
         self, prefix: str, revision: int, start: str, limit: int, selection: Selection
-    ) -> _Selected:
+    ) -> Selected:
         """Reads on until a page is full of selected objects or the range ends."""
         entries: list[Entry] = []
         while True:
@@ -164,12 +180,14 @@ class Reader:
                 return _past(page, entries, revision, limit, selection)
             start = page.records[-1].key
 
-    def _answer(self, call: Call, selected: _Selected) -> Response:
+    def answer(self, call: Call, selected: Selected) -> Response:
+        """Returns a list in the form the client wants."""
         if call.kind.as_read is not None:
             entries = [self._as_read(call, entry) for entry in selected.entries]
-            selected = _Selected(entries, selected.metadata)
+            selected = Selected(entries, selected.metadata)
         if call.presentation.media == PROTOBUF:
-            return Response(self._binary(call, selected), content_type=PROTOBUF)
+            written = present.binary_list(call.form, call.presentation)
+            return Response(self._binary(*written, selected), content_type=PROTOBUF)
         include = call.request.param("includeObject") if call.request.query else ""
         head, item = present.list_pieces(call.form, call.presentation, include, self._world.now())
         start = head(selected.metadata)
@@ -179,10 +197,14 @@ class Reader:
             return Response(b"%b%b]}\n" % (start, items))
         return Response(_pieces(start, item, selected.entries))
 
-    async def _binary(self, call: Call, selected: _Selected) -> AsyncIterator[bytes]:
+    async def _binary(
+        self,
+        head: Head,
+        item: Callable[[Entry], bytes],
+        selected: Selected,
+    ) -> AsyncIterator[bytes]:
         """Yields a list in Protocol Buffers. Its length stands in front, so all of it is encoded
         before the first byte leaves, and others have their turn meanwhile."""
-        head, item = present.binary_list(call.form, call.presentation)
         items, size = [], 0
         for entry in selected.entries:
             items.append(item(entry))
@@ -200,11 +222,11 @@ class Reader:
             raise too_large(revision, self._cache.revision) from error
 
 
-def _is_exact(call: Call, revision: int) -> bool:
+def _is_exact(call: Call, revision: int, paged: bool) -> bool:
     """Says whether a list is wanted as it was at a revision: by its match, or without one where
     it is bounded (upstream's legacy exact match)."""
     match = call.request.param("resourceVersionMatch")
-    return match == "Exact" or (not match and revision > 0 and parse_limit(call) > 0)
+    return match == "Exact" or (not match and revision > 0 and (paged or parse_limit(call) > 0))
 
 
 async def _pieces(
@@ -227,7 +249,7 @@ async def _pieces(
 
 def _past(
     page: Page, entries: list[Entry], revision: int, limit: int, selection: Selection
-) -> _Selected:
+) -> Selected:
     metadata: Document = {"resourceVersion": str(revision)}
     more = page.remaining or (limit and len(entries) > limit)
     if more:
@@ -235,7 +257,7 @@ def _past(
         metadata["continue"] = write_continue(revision, entries[-1])
         if selection.everything:
             metadata["remainingItemCount"] = page.remaining
-    return _Selected(entries, metadata)
+    return Selected(entries, metadata)
 
 
 def _entry(record: Record) -> Entry:
@@ -248,12 +270,12 @@ def parse_revision(text: str) -> int:
     """Returns a resourceVersion as a number, 0 where none is given; raises BadRequest."""
     if not text:
         return 0
-    if not text.isascii() or not text.isdigit():
-        raise BadRequest(
-            f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax',
-            causes=[Cause("FieldValueInvalid", f'Invalid value: "{text}"', "resourceVersion")],
-        )
-    return int(text)
+    try:
+        return options.unsigned(text)
+    except ValueError as error:
+        wrong = f"Invalid value: {quote(text)}"
+        cause = Cause("FieldValueInvalid", wrong, "resourceVersion")
+        raise BadRequest(f"{wrong}: {error}", causes=[cause]) from error
 
 
 def parse_limit(call: Call) -> int:

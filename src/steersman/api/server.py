@@ -21,7 +21,7 @@ from steersman.api.fairness.seats.queues import Flow
 from steersman.api.fairness.serving import Serving
 from steersman.api.form import Form
 from steersman.api.present import parse_accept
-from steersman.api.published.meter import Deprecated, Meter, Tally, series_of
+from steersman.api.published.meter import Deprecated, Meter, Tally, measure, series_of
 from steersman.api.read import Reader
 from steersman.api.route import Kinds, parse, unknown
 from steersman.api.watch import Watches
@@ -160,7 +160,10 @@ class Api:
             answer = self._once_there(request, user, attributes)
         if isinstance(answer, Response):
             seconds = self._monotonic() - began
-            self._tally_of_read(request, attributes).count(answer.status, seconds)
+            tally = self._tally_of_read(request, attributes)
+            tally.count(answer.status, seconds)
+            if tally.sizes is not None:
+                measure(tally.sizes, answer)
             if flow is not None:
                 self._serving.served(flow, answer, request, user, attributes, seconds)
             return answer
@@ -197,10 +200,13 @@ class Api:
         response = one = None
         try:
             if flow is not None:
-                one = self._serving.begin(flow, request, user, attributes, self._monotonic())
-                if one.started < 0 and not await self._serving.turn(one):
-                    response = self._serving.refused(flow)
-                    return response
+                came = self._monotonic()
+                one = self._serving.begin(flow, request, user, attributes, came)
+                if one.started < 0:
+                    if not await self._serving.turn(one):
+                        response = self._serving.refused(flow)
+                        return response
+                    request.outside += one.started - came
             try:
                 response = await answer
             except Awaiting:
@@ -209,14 +215,16 @@ class Api:
         except APIError as error:
             if flow is not None:
                 error.headers = flow.headers
-            tally.count(error.code, self._monotonic() - began)
+            tally.count(error.code, self._monotonic() - began, request.outside)
             raise
         finally:
             answer.close()  # where it never began
             now = self._monotonic()
             self._meter.end(tally)
             if response is not None:
-                tally.count(response.status, now - began)
+                tally.count(response.status, now - began, request.outside)
+                if tally.sizes is not None:
+                    measure(tally.sizes, response)
             if one is not None and one.started >= 0:
                 self._serving.end(one, request, response, now)
 

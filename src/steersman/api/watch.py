@@ -176,7 +176,7 @@ class Watcher:
         if call.presentation.shape == "object":
             return call.form.object(entry)
         if call.presentation.shape == "metadata":
-            return present.encoder(call.form, call.presentation, self._include, 0)(entry)
+            return present.metadata_only(call.form, entry, call.presentation)
         include = present.include_object(self._include)
         tables = present.Tables(call.form, call.presentation, include, self._now())
         first, self._first = self._first, False

@@ -145,8 +145,8 @@ class Writer:
         check_namespace(call, document)
         now = self._world.now()
         given = document.get("metadata") or {}
-        if _revision(given).isdigit():
-            raise Unexplained("resourceVersion should not be set on objects to be created")
+        if call.attributes.verb == "create":
+            check_without_revision(given)
         meta = metadata.begin(document, kind, call.namespace, self._world.uid(), now)
         if not meta.get("name") and meta.get("generateName"):
             prefix = meta["generateName"][: metadata.GENERATED_PREFIX]
@@ -492,18 +492,18 @@ def check_preconditions(call: Call, made: Document, entry: Entry, old: Document)
     """Refuses a write that is about another revision or another life of the object; says whether
     it was about a certain revision."""
     meta = made.get("metadata") or {}
-    revision = _revision(meta)
-    if revision and revision != str(entry.revision):
-        raise modified(call)
     uid = meta.get("uid")
     if uid and uid != old["metadata"].get("uid"):
         raise other_life(call, uid, old["metadata"].get("uid") or "")
+    revision = revision_of(meta)
+    if revision and revision != entry.revision:
+        raise modified(call)
     return bool(revision) and call.request.method == "PUT"
 
 
 def check_conditional(call: Call, document: Document) -> None:
     """Refuses an update that names no revision where the kind asks for one."""
-    if not call.kind.conditional or _revision(document["metadata"]):
+    if not call.kind.conditional or revision_of(document["metadata"]):
         return
     text = "Invalid value: 0: must be specified for an update"
     cause = errors.Cause("FieldValueInvalid", text, "metadata.resourceVersion")
@@ -512,9 +512,23 @@ def check_conditional(call: Call, document: Document) -> None:
 
 
 def check_unborn(call: Call, document: Document) -> None:
-    """Refuses to create by update or apply what is named by the uid of an earlier life."""
-    if uid := (document.get("metadata") or {}).get("uid"):
+    """Refuses to create by update or apply what is named by the uid of an earlier life, or by a
+    revision that is none."""
+    meta = document.get("metadata") or {}
+    if uid := meta.get("uid"):
         raise other_life(call, uid, "")
+    revision_of(meta)
+
+
+def check_without_revision(meta: Mapping[str, Any]) -> None:
+    """Refuses a new object that has a revision; what is no number is none, as upstream's store
+    has it."""
+    try:
+        revision = revision_of(meta)
+    except Unexplained:
+        return
+    if revision:
+        raise Unexplained("resourceVersion should not be set on objects to be created")
 
 
 def other_life(call: Call, wanted: str, found: str) -> Conflict:
@@ -530,10 +544,13 @@ def other_life(call: Call, wanted: str, found: str) -> Conflict:
     return errors.conflict(kind.group, kind.plural, call.name, why)
 
 
-def _revision(meta: Mapping[str, Any]) -> str:
-    """Returns the revision that metadata names; 0 is none."""
-    revision: str = meta.get("resourceVersion") or ""
-    return "" if revision == "0" else revision
+def revision_of(meta: Mapping[str, Any]) -> int:
+    """Returns the revision that metadata names, 0 for none; raises Unexplained."""
+    text: str = meta.get("resourceVersion") or ""
+    try:
+        return options.unsigned(text) if text else 0
+    except ValueError as error:
+        raise Unexplained(str(error)) from error
 
 
 def modified(call: Call) -> Conflict:

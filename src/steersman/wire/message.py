@@ -64,7 +64,8 @@ class Request:
     `user` is set by the in-process client only; a request from a socket has None and is
     authenticated from its peer and headers. `finished` is set by a handler that wants to know when
     its answer has been written, or given up: the connection calls it, once. `notes` is what the
-    audit log keeps, None where it keeps nothing.
+    audit log keeps, None where it keeps nothing. `outside` is for how many seconds others had it
+    (webhooks of admission), or it waited for its turn.
     """
 
     __slots__ = (
@@ -74,6 +75,7 @@ class Request:
         "headers",
         "method",
         "notes",
+        "outside",
         "path",
         "peer",
         "query",
@@ -100,6 +102,7 @@ class Request:
         self.user = user
         self.finished: Callable[[], None] | None = None
         self.notes: Notes | None = None
+        self.outside = 0.0
         self._params: Mapping[str, Sequence[str]] | None = None
 
     @property

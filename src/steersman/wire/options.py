@@ -35,6 +35,15 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def unsigned(text: str) -> int:
+    """Returns a number without a sign; raises ValueError in Go's words (strconv.ParseUint)."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"strconv.ParseUint: parsing {quote(text)}: invalid syntax")
+    if len(text) > MOST_DIGITS or int(text) >= 1 << 64:
+        raise ValueError(f"strconv.ParseUint: parsing {quote(text)}: value out of range")
+    return int(text)
+
+
 def check_write(request: Request, kind: str, *, apply: bool = False) -> None:
     """Refuses options of a write that mean nothing; `kind` is what they are called."""
     if not request.query and not apply:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from customs import WIDGETS, definition, establish, version, widget
-from hooks import MUTATING, Hook, add, hooked, patch
+from hooks import MUTATING, VALIDATING, Hook, add, hooked, patch
 from policies import mutate, patching
 from served import (
+    ADMIN,
     APPLY,
     DEPLOYMENTS,
     JSON_PATCH,
@@ -24,6 +26,7 @@ from served import (
 )
 from steersman.api.admission.webhooks import hook as webhook_hook
 from steersman.client.kubeconfig import Users
+from steersman.wire.message import Request, Response
 from steersman.world.real import RealWorld
 
 Document = dict[str, Any]
@@ -44,6 +47,30 @@ def test_what_a_webhook_patches_is_stored_and_not_owned(tmp_path: Path) -> None:
         (owned,) = made["metadata"]["managedFields"]
         assert owned["fieldsV1"] == {"f:data": {".": {}, "f:a": {}}}
         assert (await api.get(f"{MAPS}/one")).ok()["data"] == {"a": "1", "b": "yes"}
+
+    hooked(tmp_path, case)
+
+
+def test_the_time_of_webhooks_is_not_the_servers_own(tmp_path: Path) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        whole = Request("POST", MAPS, body=orjson.dumps(config_map("one")), user=ADMIN)
+        await asked(api, whole)
+        assert whole.outside == 0
+        await hook.configure(api, MUTATING, hook.webhook())
+        changed = Request("POST", MAPS, body=orjson.dumps(config_map("two")), user=ADMIN)
+        await asked(api, changed)
+        await hook.configure(api, VALIDATING, hook.webhook())
+        both = Request("POST", MAPS, body=orjson.dumps(config_map("three")), user=ADMIN)
+        await asked(api, both)
+        assert changed.outside > 0
+        assert both.outside > 0
+        text = (await api.get("/metrics")).document.decode()
+        assert 'apiserver_request_sli_duration_seconds_count{component="apiserver"' in text
+
+    async def asked(api: Served, request: Request) -> None:
+        answer = api.assembly.api.handle(request)
+        assert not isinstance(answer, Response)
+        assert (await answer).status == 201
 
     hooked(tmp_path, case)
 

@@ -359,6 +359,79 @@ async def test_a_collection_is_deleted_by_its_selectors(api: Served) -> None:
 
 
 @served
+async def test_a_page_of_a_collection_is_deleted_where_there_is_a_limit(api: Served) -> None:
+    for name in "abcd":
+        (await api.post(MAPS, config_map(name))).ok()
+    revision = api.revision
+    first = await api.delete(MAPS, limit="1")
+    assert first.names == ["a"]
+    metadata = first.document["metadata"]
+    assert metadata["resourceVersion"] == str(revision)
+    assert metadata["remainingItemCount"] == 3
+    second = await api.delete(MAPS, limit="2", **{"continue": metadata["continue"]})
+    assert second.names == ["b", "c"]
+    assert second.document["metadata"]["resourceVersion"] == str(revision)
+    assert (await api.get(MAPS)).names == ["d"]
+
+
+@served
+async def test_a_collection_is_deleted_as_it_was_at_a_revision(api: Served) -> None:
+    for name in ("a", "b"):
+        (await api.post(MAPS, config_map(name))).ok()
+    then = str(api.revision)
+    (await api.delete(f"{MAPS}/a")).ok()
+    (await api.post(MAPS, config_map("c"))).ok()
+    answer = await api.delete(MAPS, resourceVersion=then)
+    assert answer.names == ["a", "b"]  # a is gone all the same
+    assert answer.document["metadata"] == {"resourceVersion": then}
+    assert (await api.get(MAPS)).names == ["c"]
+    now = api.revision
+    anyone = await api.delete(MAPS, resourceVersion="0", dryRun="All")
+    assert anyone.document["metadata"] == {"resourceVersion": str(now)}
+    fresh = {"resourceVersion": then, "resourceVersionMatch": "NotOlderThan"}
+    assert (await api.delete(MAPS, **fresh)).names == ["c"]
+    assert (await api.get(MAPS)).names == []
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "message"),
+    [
+        (
+            {"resourceVersionMatch": "Exact"},
+            422,
+            'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: '
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (
+            {"resourceVersion": "newest"},
+            400,
+            'Invalid value: "newest": strconv.ParseUint: parsing "newest": invalid syntax',
+        ),
+        ({"resourceVersion": "100000"}, 504, "Timeout: Too large resource version: 100000"),
+        ({"limit": "some"}, 400, 'strconv.ParseInt: parsing "some": invalid syntax'),
+        ({"continue": "x"}, 400, "invalid continue token"),
+    ],
+)
+@served
+async def test_options_that_select_nothing_delete_nothing(
+    api: Served, query: dict[str, str], code: int, message: str
+) -> None:
+    (await api.post(MAPS, config_map("a"))).ok()
+    answer = await api.delete(MAPS, **query)
+    assert (answer.code, answer.message[: len(message)]) == (code, message)
+    (await api.get(f"{MAPS}/a")).ok()
+
+
+@served
+async def test_what_was_deleted_is_shown_as_a_table_to_who_wants_one(api: Served) -> None:
+    (await api.post(MAPS, config_map("a"))).ok()
+    table = "application/json;as=Table;g=meta.k8s.io;v=v1"
+    answer = await api.delete(MAPS, accept=table)
+    assert answer.document["kind"] == "Table"
+    assert [row["cells"][0] for row in answer.document["rows"]] == ["a"]
+
+
+@served
 async def test_nothing_is_deleted_in_all_namespaces_at_once(api: Served) -> None:
     (await api.post(MAPS, config_map("a"))).ok()
     for answer in (

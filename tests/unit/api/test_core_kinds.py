@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from tests.authorities import certificate, request, stub_request
 
-from served import APPLY, JSON_PATCH, MERGE, METADATA, STRATEGIC, TABLE, Document, Served, served
+from served import (
+    APPLY,
+    JSON_PATCH,
+    MERGE,
+    METADATA_LIST,
+    STRATEGIC,
+    TABLE,
+    Document,
+    Served,
+    served,
+)
 from steersman.model import builtin
 from steersman.model.kind import Kind
 
@@ -272,7 +282,7 @@ async def _shown(api: Served, kind: Kind, path: str, one: str) -> None:
     (row,) = table["rows"]
     assert len(row["cells"]) == len(table["columnDefinitions"])
     assert row["object"]["kind"] == "PartialObjectMetadata"
-    partial = (await api.get(path, accept=METADATA, labelSelector="a=b")).ok()
+    partial = (await api.get(path, accept=METADATA_LIST, labelSelector="a=b")).ok()
     assert partial["kind"] == "PartialObjectMetadataList"
     assert set(partial["items"][0]) == {"kind", "apiVersion", "metadata"}
     for selectable in kind.selectable:

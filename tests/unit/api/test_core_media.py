@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from customs import definition, establish, widget
-from served import Document, Served, served
+from served import DEPLOYMENTS, Document, Served, deployment, served
 from steersman.api import read
 from steersman.model.errors import Forbidden, NotAcceptable
 from steersman.model.ref import Resource
@@ -151,6 +151,33 @@ async def test_a_watch_tells_bookmarks_and_its_end_in_frames(api: Served) -> Non
     assert (kind, old.finished) == ("ERROR", True)
     status = read_back(body, META + "Status")
     assert (status["kind"], status["code"], status["reason"]) == ("Status", 410, "Expired")
+
+
+@served
+async def test_the_metadata_of_a_list_is_not_that_of_an_object(api: Served) -> None:
+    (await api.post(MAPS, config_map("a"))).ok()
+    events = "/apis/events.k8s.io/v1/namespaces/default/events"
+    await establish(api, definition())
+    (await api.post(WIDGETS, widget("w"))).ok()
+    (await api.post(DEPLOYMENTS, deployment("a"))).ok()
+    for path, wanted, what, found in (
+        (MAPS, "PartialObjectMetadata", "a list", "core.ConfigMapList"),
+        (f"{MAPS}/a", "PartialObjectMetadataList", "not a list", "core.ConfigMap"),
+        (events, "PartialObjectMetadata", "a list", "core.EventList"),
+        (WIDGETS, "PartialObjectMetadata", "a list", "unstructured.UnstructuredList"),
+        (f"{WIDGETS}/w", "PartialObjectMetadataList", "not a list", "unstructured.Unstructured"),
+        (DEPLOYMENTS, "PartialObjectMetadata", "a list", "apps.DeploymentList"),
+        (f"{DEPLOYMENTS}/a/scale", "PartialObjectMetadataList", "not a list", "autoscaling.Scale"),
+    ):
+        for media in ("json", "yaml", "vnd.kubernetes.protobuf"):
+            accept = f"application/{media};as={wanted};g=meta.k8s.io;v=v1,application/json"
+            answer = await api.get(path, accept=accept)
+            assert answer.code == 406, path
+        answer = await api.get(path, accept=accept.replace(media, "json"))
+        assert answer.document["reason"] == "NotAcceptable"
+        assert answer.message == (
+            f"you requested {wanted}, but the requested object is {what} (*{found})"
+        )
 
 
 @served

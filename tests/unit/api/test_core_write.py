@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -175,6 +176,42 @@ async def test_a_put_without_a_revision_or_with_zero_replaces_whatever_is_there(
         given = config_map("a", k=f"now{revision}")
         given["metadata"]["resourceVersion"] = revision
         assert (await api.put(f"{MAPS}/a", given)).ok()["data"] == {"k": f"now{revision}"}
+
+
+@served
+async def test_a_revision_that_is_no_number_is_refused_by_every_update_and_none_to_a_create(
+    api: Served,
+) -> None:
+    wrong = {
+        "newest": "invalid syntax",
+        "+1": "invalid syntax",
+        str(1 << 64): "value out of range",
+    }
+    for revision, why in wrong.items():
+        given = config_map("a", k="v")
+        given["metadata"]["resourceVersion"] = revision
+        assert (await api.put(f"{MAPS}/a", given)).code == 404
+        (await api.post(MAPS, given)).ok()
+        for answer in (
+            await api.put(f"{MAPS}/a", given),
+            await api.patch(f"{MAPS}/a", {"metadata": {"resourceVersion": revision}}),
+            await api.patch(f"{MAPS}/a", given, STRATEGIC),
+        ):
+            assert (answer.code, "reason" in answer.document) == (500, False)
+            assert answer.message == f'strconv.ParseUint: parsing "{revision}": {why}'
+        (await api.delete(f"{MAPS}/a")).ok()
+
+
+@served
+async def test_an_update_that_creates_takes_any_revision_that_is_a_number(api: Served) -> None:
+    lease: dict[str, Any] = {"metadata": {"name": "a", "resourceVersion": "newest"}}
+    answer = await api.put(f"{LEASES}/a", lease)
+    assert answer.message == 'strconv.ParseUint: parsing "newest": invalid syntax'
+    lease["metadata"]["resourceVersion"] = "1"
+    assert (await api.put(f"{LEASES}/a", lease)).code == 201
+    again = (await api.get(f"{LEASES}/a")).document
+    again["metadata"]["resourceVersion"] = "0" + again["metadata"]["resourceVersion"]
+    (await api.put(f"{LEASES}/a", again)).ok()
 
 
 @served

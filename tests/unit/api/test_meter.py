@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 
 import pytest
 
 from served import Served, config_map, pod, served
 from steersman.api.access.authorization import Attributes
-from steersman.api.published.meter import BUCKETS, Meter, Series, families, series_of
+from steersman.api.published.meter import BUCKETS, Meter, Series, families, measure, series_of
+from steersman.model.errors import Forbidden, Unauthorized
 from steersman.model.kinds.pod import POD
 from steersman.model.ref import Resource
 from steersman.wire import prometheus
-from steersman.wire.message import User
+from steersman.wire.message import Peer, Request, Response, User
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 GET = Series("GET", "", "v1", "pods", "", "resource", "")
@@ -69,6 +72,79 @@ def test_durations_fall_into_buckets_that_add_up() -> None:
     assert f"{name}_count{{{labels}}} 4" in text
     assert f"{name}_sum{{{labels}}} 100.039000" in text
     assert f'apiserver_request_total{{code="200",{labels}}} 4' in text
+
+
+def test_what_others_had_of_a_requests_time_is_not_counted_as_its_own() -> None:
+    meter = Meter(0.0)
+    dry = GET._replace(dry_run="All")
+    meter.of(GET).count(200, 0.004)
+    meter.of(dry).count(200, 0.07)
+    meter.of(GET).count(200, 2.5, 2.42)
+    meter.of(GET).count(504, 90.0)
+    text = render(meter, {}, {})
+    name = "apiserver_request_sli_duration_seconds"
+    found = re.findall(rf'^{name}_bucket{{.*le="([^"]+)"}} (\d+)$', text, re.M)
+    assert found[0] == ("0.05", "1")
+    assert found[1] == ("0.1", "3")
+    assert found[-2:] == [("60", "3"), ("+Inf", "4")]
+    assert len(found) == 22
+    labels = (
+        'component="apiserver",group="",resource="pods",scope="resource",subresource="",'
+        'verb="GET",version="v1"'
+    )
+    assert f"{name}_sum{{{labels}}} 90.154000" in text
+    assert f"# HELP {name} [ALPHA] Response latency distribution (not counting webhook" in text
+
+
+def test_reads_are_counted_by_their_size_in_one_piece_and_in_many() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"a" * 600
+        yield b"b" * 600
+
+    async def main() -> Response:
+        answer = Response(pieces())
+        measure(sizes, answer)
+        assert [len(piece) async for piece in answer.body] == [600, 600]
+        return answer
+
+    meter = Meter(0.0)
+    sizes = meter.of(GET).sizes
+    assert sizes is not None
+    measure(sizes, Response(b"x" * 1000))
+    asyncio.run(main())
+    assert (sizes.counts[:3], sizes.sum) == ([1, 1, 0], 2200)
+    assert meter.of(GET._replace(verb="POST")).sizes is None
+    text = render(meter, {}, {})
+    assert re.search(r'^apiserver_response_sizes_bucket{.*le="10000"} 2$', text, re.M)
+    assert "# HELP apiserver_response_sizes [STABLE] Response size distribution in bytes" in text
+
+
+@served
+async def test_who_asks_and_whether_they_may_is_counted_by_what_came_of_it(api: Served) -> None:
+    peer = Peer("127.0.0.1")
+    nobody = Request("GET", "/version", peer=peer)
+    wrong = Request("GET", "/version", headers={"authorization": "Bearer no"}, peer=peer)
+    secret = Request("GET", "/api/v1/secrets", peer=peer)
+    before = (await api.get("/metrics")).document.decode()
+    assert 'authentication_attempts{result="' not in before
+    api.assembly.api.handle(nobody)
+    with pytest.raises(Unauthorized):
+        api.assembly.api.handle(wrong)
+    with pytest.raises(Forbidden):
+        api.assembly.api.handle(secret)
+    api.assembly.access._authenticator.allow_anonymous(frozenset({"/livez"}))
+    with pytest.raises(Unauthorized):
+        api.assembly.api.handle(nobody)
+    text = (await api.get("/metrics")).document.decode()
+    for result, count in (("success", 2), ("error", 1), ("failure", 1)):
+        assert f'\nauthentication_attempts{{result="{result}"}} {count}\n' in text
+        assert f'\nauthentication_duration_seconds_count{{result="{result}"}} {count}\n' in text
+    assert '\nauthorization_attempts_total{result="no-opinion"} 1\n' in text
+    assert re.search(r'^authorization_attempts_total{result="allowed"} \d+$', text, re.M)
+    bounds = re.findall(
+        r'^authorization_duration_seconds_bucket{.*"allowed".*le="(.+)"}', text, re.M
+    )
+    assert (bounds[0], bounds[-2], len(bounds)) == ("0.001", "16.384", 16)
 
 
 def test_objects_and_watches_are_named_by_resource() -> None:

@@ -139,12 +139,38 @@ def test_an_unknown_document_is_nobodys() -> None:
         assert ask(path) is None
 
 
-@pytest.mark.parametrize("path", ["/openapi/v3", "/openapi/v3/api/v1", "/openapi/v2"])
-def test_the_binary_form_alone_is_refused(path: str) -> None:
-    binary = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
+@pytest.mark.parametrize(("path", "dialect"), [("/openapi/v3/api/v1", "v3"), ("/openapi/v2", "v2")])
+def test_documents_have_a_binary_form_of_their_own(path: str, dialect: str) -> None:
+    binary = f"application/com.github.proto-openapi.spec.{dialect}.v1.0+protobuf"
+    documents = fresh()
+    plain = ask(path, documents=documents)
+    for accept in (binary, f"{binary.replace('.v1', '@v1')}, application/json"):
+        answer = ask(path, documents=documents, accept=accept)
+        assert (answer.status, answer.content_type) == (200, binary)
+        assert answer.headers["etag"] != plain.headers["etag"]
+        version = "2.0" if dialect == "v2" else "3.0.0"
+        assert answer.body.startswith(bytes((10, len(version))) + version.encode())
+        same = ask(path, documents=documents, accept=accept, if_none_match=answer.headers["etag"])
+        assert (same.status, same.body, same.content_type) == (304, b"", binary)
+    other = "v3" if dialect == "v2" else "v2"
     with pytest.raises(NotAcceptable):
-        ask(path, accept=binary)
-    assert ask(path, accept=f"{binary}, application/json").status == 200
+        ask(path, accept=binary.replace(f".{dialect}.", f".{other}."))
+
+
+def test_the_index_is_json_whatever_is_asked_for() -> None:
+    answer = ask("/openapi/v3", accept="text/plain")
+    assert (answer.status, answer.content_type) == (200, "application/json")
+
+
+def test_the_binary_form_of_an_address_is_kept_for_ever() -> None:
+    documents = fresh()
+    url = documents.index()["paths"]["apis/apps/v1"]["serverRelativeURL"]
+    path, _, query = url.partition("?")
+    binary = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
+    answer = ask(path, query, documents, accept=binary, accept_encoding="gzip")
+    assert answer.headers["cache-control"] == "public, immutable"
+    assert answer.headers["vary"] == "Accept, Accept-Encoding"
+    assert b"io.k8s.api.apps.v1.DeploymentSpec" in gzip.decompress(answer.body)
 
 
 def test_a_document_is_compressed_for_who_takes_it_so() -> None:

@@ -25,6 +25,10 @@ from steersman.wire.message import Peer, Request, User
 ANONYMOUS = User(ANONYMOUS_NAME, (UNAUTHENTICATED,))
 
 
+class Nameless(Unauthorized):
+    """A request that does not say who sends it, where somebody has to be known."""
+
+
 class Authenticator:
     """Finds out who sends a request."""
 
@@ -83,7 +87,7 @@ class Authenticator:
     def _nobody(self, request: Request) -> User:
         """Returns the user of who says nothing; raises Unauthorized where that is not enough."""
         if self._anonymous_paths is not None and request.path not in self._anonymous_paths:
-            raise Unauthorized
+            raise Nameless
         return ANONYMOUS
 
     def _from_peer(self, request: Request) -> User | None:

@@ -125,14 +125,20 @@ class Union:
     def require(self, user: User, attributes: Attributes, notes: Notes | None = None) -> None:
         """Raises Forbidden, in upstream's words, unless the user may; InternalError where somebody
         who should have said so gave no answer. Has it noted either way."""
-        decision = self.allowed(user, attributes)
-        if notes is not None:
-            _note(notes, decision)
-        if not decision.allowed:
-            if decision.error:
-                where = quoted(attributes.path)
-                raise InternalError(f"Internal Server Error: {where}: {decision.error}")
-            raise forbidden(user, attributes, decision.reason)
+        enforce(self.allowed(user, attributes), user, attributes, notes)
+
+
+def enforce(
+    decision: Decision, user: User, attributes: Attributes, notes: Notes | None = None
+) -> None:
+    """Does what `Union.require` says, of a decision that was made."""
+    if notes is not None:
+        _note(notes, decision)
+    if not decision.allowed:
+        if decision.error:
+            where = quoted(attributes.path)
+            raise InternalError(f"Internal Server Error: {where}: {decision.error}")
+        raise forbidden(user, attributes, decision.reason)
 
 
 def _note(notes: Notes, decision: Decision) -> None:

@@ -1,7 +1,7 @@
 """OpenAPI documents: version 3 by group and version, version 2 as a whole.
 
 Built in a thread when first asked for, kept as compressed bytes, forgotten when the kinds change.
-Served as JSON; version 2 also in the binary form, which kubectl asks for.
+Served as JSON and in the binary form, which kubectl asks for of version 2.
 """
 
 from __future__ import annotations
@@ -27,13 +27,18 @@ from steersman.wire.message import Request, Response, User
 # Speed matters more than the last tenth of the size: documents go to kubectl on the same machine
 GZIP_LEVEL = 6
 # Raised when the same kinds give another document than before
-REVISION = 2
+REVISION = 3
 V3 = "/openapi/v3"
 V2 = "/openapi/v2"
-_FORMS = (Form(JSON, {}),)
 # The name that clients ask for holds a sign that media types may not; it is told without
-PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-_BINARY = tuple(Form(PROTOBUF.replace("v2.v1", f"v2{sign}v1"), {}) for sign in "@.")
+_PROTOBUF = "application/com.github.proto-openapi.spec.{}.v1.0+protobuf"
+_FORMS = {
+    dialect: (
+        Form(JSON, {}),
+        *(Form(_PROTOBUF.replace(".v1", f"{sign}v1").format(dialect), {}) for sign in "@."),
+    )
+    for dialect in ("v2", "v3")
+}
 _IMMUTABLE = {"cache-control": "public, immutable"}
 # What custom resources refer to: metadata, options, Scale
 _SHARED = ("io.k8s.apimachinery.pkg.", "io.k8s.api.autoscaling.v1.Scale")
@@ -71,34 +76,33 @@ class OpenAPI:
         self._kinds = kinds
         self._foreigners = foreigners or Nobody()
         self._structure = structure
-        self._packed: dict[str, tuple[str, Packed]] = {}
+        self._packed: dict[tuple[str, str], tuple[str, Packed]] = {}
         self._hashes: dict[str, str] | None = None
         self._shared: dict[str, Any] = {}
 
     def changed(self) -> None:
         """Looks anew at what there is; documents that are made of the same are kept."""
         self._hashes = None
-        known = {V2, PROTOBUF, "", *self.hashes()}
-        self._packed = {key: held for key, held in self._packed.items() if key in known}
+        known = {"", *self.hashes()}
+        self._packed = {form: held for form, held in self._packed.items() if form[0] in known}
 
     async def handle(self, request: Request, _user: User) -> Response | None:
         """Answers a path, None for one that is not served; raises NotAcceptable."""
         path = request.path.rstrip("/")
         if path == V3:
-            choose(request.headers.get("accept", ""), _FORMS)
             return respond(request, publish(orjson.dumps(self.index())), {})
         key = "" if path == V2 else path.removeprefix(f"{V3}/")
         if key and key not in self.hashes():
             return None
-        forms = _FORMS if key else (*_FORMS, *_BINARY)
-        chosen = choose(request.headers.get("accept", ""), forms)
+        dialect: Dialect = "v3" if key else "v2"
+        chosen = choose(request.headers.get("accept", ""), _FORMS[dialect])
+        media = JSON if chosen.media == JSON else _PROTOBUF.format(dialect)
         if not key:
-            foreign = await self._foreigners.swaggers()
-            return await self._answer(request, PROTOBUF if chosen in _BINARY else "", {}, foreign)
+            return await self._answer(request, key, media, {}, await self._foreigners.swaggers())
         asked = request.param("hash")
         if asked and asked != self.hashes()[key]:
             return Response(b"", 301, JSON, {"location": self._url(key)})
-        return await self._answer(request, key, _IMMUTABLE if asked else {})
+        return await self._answer(request, key, media, _IMMUTABLE if asked else {})
 
     def index(self) -> Document:
         """Returns where the documents of version 3 are; an address changes with its document."""
@@ -143,33 +147,28 @@ class OpenAPI:
         self,
         request: Request,
         key: str,
+        media: str,
         headers: Mapping[str, str],
         foreign: Sequence[Swagger] = (),
     ) -> Response:
         tags = [one.tag for one in foreign]
         made_of = self.hashes().get(key) or _hash([*self.hashes().items(), tags])
-        held = self._packed.get(key)
+        held = self._packed.get((key, media))
         if held is None or held[0] != made_of:
-            packed = await asyncio.to_thread(self._pack, key, foreign)
-            held = self._packed[key] = (made_of, packed)
+            packed = await asyncio.to_thread(self._pack, key, media, foreign)
+            held = self._packed[key, media] = (made_of, packed)
         packed = held[1]
-        kind = PROTOBUF if key == PROTOBUF else JSON
         told = {**headers, "etag": packed.tag, "vary": "Accept, Accept-Encoding"}
         if packed.tag in request.headers.get("if-none-match", ""):
-            return Response(b"", 304, kind, told)
+            return Response(b"", 304, media, told)
         if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(packed.body, 200, kind, {**told, "Content-Encoding": "gzip"})
+            return Response(packed.body, 200, media, {**told, "Content-Encoding": "gzip"})
         body = await asyncio.to_thread(gzip.decompress, packed.body)
-        return Response(body, 200, kind, told)
+        return Response(body, 200, media, told)
 
-    def _pack(self, key: str, foreign: Sequence[Swagger] = ()) -> Packed:
-        if key == PROTOBUF:
-            # loaded with the first of them: old clients alone ask for it
-            from steersman.wire.protobuf import openapi as openapi_protobuf
-
-            body = openapi_protobuf.encode(self._merged(foreign))
-        else:
-            body = orjson.dumps(self.build(key, "v3") if key else self._merged(foreign))
+    def _pack(self, key: str, media: str, foreign: Sequence[Swagger] = ()) -> Packed:
+        document = self.build(key, "v3") if key else self._merged(foreign)
+        body = orjson.dumps(document) if media == JSON else _in_protobuf(document)
         tag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
         return Packed(gzip.compress(body, GZIP_LEVEL, mtime=0), tag)
 
@@ -246,6 +245,17 @@ def _key(group: str, version: str) -> str:
 def _hash(inputs: Sequence[Any]) -> str:
     made_of = [pack.PIN, REVISION, schema.minor(), inputs]
     return hashlib.sha512(orjson.dumps(made_of)).hexdigest().upper()
+
+
+def _in_protobuf(document: Document) -> bytes:
+    # loaded with the first that is asked for: few clients do
+    if "swagger" in document:
+        from steersman.wire.protobuf import openapi as openapi_protobuf
+
+        return openapi_protobuf.encode(document)
+    from steersman.wire.protobuf import openapi_v3
+
+    return openapi_v3.encode(document)
 
 
 def _whole(paths: Document, definitions: Document, dialect: Dialect) -> Document:

@@ -212,10 +212,11 @@ def subresource_definition(kind: Kind, version: str, subresource: Subresource) -
 
 
 def _parameter(name: str, kind: str, where: str, dialect: Dialect) -> Document:
-    found: Document = {"name": name, "in": where, "uniqueItems": True}
+    found: Document = {"name": name, "in": where}
     if where == "path":
         found["required"] = True
-    return {**found, **({"type": kind} if dialect == "v2" else {"schema": {"type": kind}})}
+    typed = {"type": kind, "uniqueItems": True}
+    return {**found, **(typed if dialect == "v2" else {"schema": typed})}
 
 
 def _add_body(

@@ -6,15 +6,18 @@ is not served.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-import orjson
-
-from steersman.wire.protobuf.fields import delimited, varint
-
-Document = Mapping[str, Any]
-Write = Callable[[Any], bytes]
+from steersman.wire.protobuf.fields import delimited
+from steersman.wire.protobuf.gnostic import (
+    Document,
+    anything,
+    entries,
+    extensions,
+    flag,
+    text,
+    texts,
+)
 
 # Where a parameter may stand: by how much its later fields are shifted (some have one more,
 # allow_empty_value), which of the messages it is, and the number of uniqueItems there
@@ -27,13 +30,13 @@ def encode(document: Document) -> bytes:
     info = document["info"]
     return b"".join(
         (
-            _text(1, document["swagger"]),
-            delimited(2, _text(1, info["title"]) + _text(2, info["version"])),
-            delimited(8, _all(2, document["paths"], _path)),
-            delimited(9, _all(1, document["definitions"], _schema)),
-            delimited(10, _all(1, document.get("parameters") or {}, _parameter)),
+            text(1, document["swagger"]),
+            delimited(2, text(1, info["title"]) + text(2, info["version"])),
+            delimited(8, entries(2, document["paths"], _path)),
+            delimited(9, entries(1, document["definitions"], _schema)),
+            delimited(10, entries(1, document.get("parameters") or {}, _parameter)),
             *(delimited(12, _requirement(one)) for one in document.get("security", ())),
-            delimited(13, _all(1, document.get("securityDefinitions") or {}, _security)),
+            delimited(13, entries(1, document.get("securityDefinitions") or {}, _security)),
         )
     )
 
@@ -41,21 +44,21 @@ def encode(document: Document) -> bytes:
 def _path(item: Document) -> bytes:
     verbs = [(number, item[verb]) for verb, number in _VERBS.items() if verb in item]
     operations = (delimited(number, _operation(operation)) for number, operation in verbs)
-    return b"".join(operations) + _parameters(9, item) + _extensions(10, item)
+    return b"".join(operations) + _parameters(9, item) + extensions(10, item)
 
 
 def _operation(operation: Document) -> bytes:
     return b"".join(
         (
-            _texts(1, operation.get("tags")),
-            _text(3, operation.get("description")),
-            _text(5, operation.get("operationId")),
-            _texts(6, operation.get("produces")),
-            _texts(7, operation.get("consumes")),
+            texts(1, operation.get("tags")),
+            text(3, operation.get("description")),
+            text(5, operation.get("operationId")),
+            texts(6, operation.get("produces")),
+            texts(7, operation.get("consumes")),
             _parameters(8, operation),
-            delimited(9, _all(1, operation.get("responses") or {}, _response)),
-            _texts(10, operation.get("schemes")),
-            _extensions(13, operation),
+            delimited(9, entries(1, operation.get("responses") or {}, _response)),
+            texts(10, operation.get("schemes")),
+            extensions(13, operation),
         )
     )
 
@@ -66,28 +69,28 @@ def _parameters(number: int, owner: Document) -> bytes:
 
 def _parameter_item(item: Document) -> bytes:
     if "$ref" in item:
-        return delimited(2, _text(1, item["$ref"]))
+        return delimited(2, text(1, item["$ref"]))
     return delimited(1, _parameter(item))
 
 
 def _parameter(item: Document) -> bytes:
     place = item["in"]
-    required = _flag(4 if place == "body" else 1, item.get("required"))
+    required = flag(4 if place == "body" else 1, item.get("required"))
     if place == "body":
-        told = _text(1, item.get("description")) + _text(2, item["name"]) + _text(3, place)
+        told = text(1, item.get("description")) + text(2, item["name"]) + text(3, place)
         return delimited(1, told + required + delimited(5, _schema(item["schema"])))
-    told = _text(2, place) + _text(3, item.get("description")) + _text(4, item["name"])
+    told = text(2, place) + text(3, item.get("description")) + text(4, item["name"])
     shift, choice, unique = _PLACES[place]
-    kind = _text(5 + shift, item.get("type")) + _text(6 + shift, item.get("format"))
+    kind = text(5 + shift, item.get("type")) + text(6 + shift, item.get("format"))
     return delimited(
-        2, delimited(choice, required + told + kind + _flag(unique, item.get("uniqueItems")))
+        2, delimited(choice, required + told + kind + flag(unique, item.get("uniqueItems")))
     )
 
 
 def _response(response: Document) -> bytes:
     schema = response.get("schema")
     shown = b"" if schema is None else delimited(2, delimited(1, _schema(schema)))
-    return delimited(1, _text(1, response.get("description")) + shown)
+    return delimited(1, text(1, response.get("description")) + shown)
 
 
 def _schema(schema: Document) -> bytes:
@@ -96,59 +99,31 @@ def _schema(schema: Document) -> bytes:
 
 def _schema_fields(schema: Document) -> Iterator[bytes]:
     for number, name in ((1, "$ref"), (2, "format"), (3, "title"), (4, "description")):
-        yield _text(number, schema.get(name))
+        yield text(number, schema.get(name))
     if "default" in schema:
-        yield delimited(5, _any(schema["default"]))
-    yield _texts(19, schema.get("required"))
-    yield from (delimited(20, _any(value)) for value in schema.get("enum", ()))
+        yield delimited(5, anything(schema["default"]))
+    yield texts(19, schema.get("required"))
+    yield from (delimited(20, anything(value)) for value in schema.get("enum", ()))
     more = schema.get("additionalProperties")
     if more is not None:
         yield delimited(
-            21, _flag(2, more) if isinstance(more, bool) else delimited(1, _schema(more))
+            21, flag(2, more) if isinstance(more, bool) else delimited(1, _schema(more))
         )
     if "type" in schema:
-        yield delimited(22, _text(1, schema["type"]))
+        yield delimited(22, text(1, schema["type"]))
     if "items" in schema:
         yield delimited(23, delimited(1, _schema(schema["items"])))
     yield from (delimited(24, _schema(one)) for one in schema.get("allOf", ()))
     if "properties" in schema:
-        yield delimited(25, _all(1, schema["properties"], _schema))
-    yield _extensions(31, schema)
+        yield delimited(25, entries(1, schema["properties"], _schema))
+    yield extensions(31, schema)
 
 
 def _requirement(requirement: Document) -> bytes:
-    return _all(1, requirement, lambda scopes: _texts(1, scopes))
+    return entries(1, requirement, lambda scopes: texts(1, scopes))
 
 
 def _security(definition: Document) -> bytes:
     names = ("type", "name", "in", "description")
-    fields = (_text(number, definition.get(name)) for number, name in enumerate(names, start=1))
+    fields = (text(number, definition.get(name)) for number, name in enumerate(names, start=1))
     return delimited(2, b"".join(fields))
-
-
-def _extensions(number: int, owner: Document) -> bytes:
-    named = {name: value for name, value in owner.items() if name.startswith("x-")}
-    return _all(number, named, _any)
-
-
-def _any(value: Any) -> bytes:
-    """Returns a value as YAML in an Any; JSON is YAML."""
-    return _text(2, orjson.dumps(value).decode())
-
-
-def _all(number: int, items: Document, write: Write) -> bytes:
-    """Returns the entries of a map, each a message of its name and its value."""
-    entries = (_text(1, str(name)) + delimited(2, write(value)) for name, value in items.items())
-    return b"".join(delimited(number, entry) for entry in entries)
-
-
-def _texts(number: int, values: Any) -> bytes:
-    return b"".join(delimited(number, value.encode()) for value in values or ())
-
-
-def _text(number: int, value: str | None) -> bytes:
-    return delimited(number, value.encode()) if value else b""
-
-
-def _flag(number: int, value: bool | None) -> bytes:
-    return varint(number << 3) + b"\x01" if value else b""

@@ -65,7 +65,10 @@ class Asker:
         called = Called(hook.name, "admit" if mutating else "validating", change.operation)
 
         def count(code: int, error: str = "") -> None:
-            self._figures.called(called, code, error, self._world.monotonic() - began)
+            seconds = self._world.monotonic() - began
+            self._figures.called(called, code, error, seconds)
+            if mutating:  # those that validate are asked side by side
+                change.call.request.outside += seconds
 
         try:
             answer = await self._ask(asking, change, seen, mutating)

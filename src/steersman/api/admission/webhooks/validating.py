@@ -41,10 +41,12 @@ class ValidatingWebhooks:
             if await self._asker.is_asked(asking, change)
         ]
         refusals: list[APIError] = []
+        began = self._world.monotonic()
         async with self._world.tasks() as tasks:
             for index, asking in enumerate(asked):
                 work = self._ask(asking, change, refusals, index)
                 tasks.start(work, name=f"webhook {asking.hook.name}")
+        change.call.request.outside += self._world.monotonic() - began
         if refusals:
             raise refusals[0]
 
