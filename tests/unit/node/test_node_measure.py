@@ -27,7 +27,7 @@ from steersman.node.measure.reading import (
     parse_processor,
     parse_traffic,
 )
-from steersman.node.observed import Observed, Run, Sandbox, Seen
+from steersman.node.observed import Observed, Run, Sandbox, Seen, container_id
 from steersman.node.plan import (
     DeletePod,
     KillContainer,
@@ -109,7 +109,7 @@ def proc(directory: Path) -> Path:
 
 def observed() -> Observed:
     containers = {
-        "web": Seen(run=Run(2, "running", started_at=900.0)),
+        "web": Seen(run=Run(2, "running", started_at=900.0), image="nginx:1"),
         "old": Seen(run=Run(0, "exited")),
         "gone": Seen(run=Run(0, "running")),
         "never": Seen(),
@@ -222,8 +222,9 @@ def test_container_metrics_have_cadvisors_names(tmp_path: Path) -> None:
     _, pods = look(2, tmp_path)
     lines = prometheus.render(families.container_metrics(ROOT, pods)).decode().splitlines()
     rest = 'namespace="default",pod="p"'
-    own = f'container="web",id="{POD}/web.2",image="",name="web.2",{rest}'
-    whole = f'container="",id="{POD}",image="",name="pod{UID}",{rest}'
+    name = container_id(UID, "web", 2).removeprefix("steersman://")
+    own = f'container="web",id="{POD}/web.2",image="nginx:1",name="{name}",{rest}'
+    whole = f'container="",id="{POD}",image="",name="",{rest}'
     for line in (
         f"container_cpu_usage_seconds_total{{{own}}} 2 1000000",
         f"container_cpu_usage_seconds_total{{{whole}}} 3 1000000",
