@@ -62,6 +62,7 @@ from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration, render_pressure
 from steersman.node.measure.files import Files
+from steersman.node.measure.images import NodeImages
 from steersman.node.measure.measuring import PROC, Measuring
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
@@ -377,6 +378,7 @@ def _registration(
         trouble=chosen.trouble,
         reserved=_reserved(settings, tools.facts),
         devices=plugins.devices.capacity,
+        images=NodeImages(chosen.kept.images, tools.world).look,
     )
     chosen.watch(registration.changed, tasks)
     monitor.changed = shutdown.changed = registration.changed
