@@ -147,6 +147,33 @@ def test_files_belong_to_the_pods_group_and_keep_their_mode(
     cluster.run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("security", "expected"),
+    [
+        ({"runAsUser": 1000}, "600 1000 0"),
+        ({"fsGroup": 10000}, "640 0 10000"),
+        ({"runAsUser": 1000, "fsGroup": 10000}, "640 1000 10000"),
+        ({}, "644 0 0"),
+    ],
+)
+def test_a_token_is_for_those_alone_who_are_known_to_read_it(
+    cluster: Cluster, security: dict[str, int], expected: str
+) -> None:
+    async def scenario(session: Session) -> None:
+        sources = [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}]
+        lines = await run(
+            session,
+            cluster,
+            f"{STAT} /files/token; grep -c . /files/token",
+            volumes=[{"name": "files", "projected": {"sources": sources}}],
+            mounts=[mount("/files")],
+            spec={"securityContext": security},
+        )
+        assert lines == [expected, "1"]
+
+    cluster.run(scenario)
+
+
 @pytest.mark.parametrize("user", [{}, NOBODY], ids=["root", "others"])
 def test_chosen_keys_are_files_at_their_paths(
     cluster: Cluster, source: tuple[str, bool], user: dict[str, int]

@@ -70,6 +70,21 @@ def test_an_empty_directory_is_open_to_all(cluster: Cluster, medium: str) -> Non
     cluster.run(scenario)
 
 
+def test_a_part_of_an_empty_directory_is_open_to_all_that_it_is_open_to(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        lines = await run(
+            session,
+            cluster,
+            f"{STAT} /files; echo mine >/files/x && cat /files/x",
+            volumes=[{"name": "files", "emptyDir": {}}],
+            mounts=[mount("/files", subPath="deep/below")],
+            securityContext=NOBODY,
+        )
+        assert lines == ["777 0 0", "mine"]
+
+    cluster.run(scenario)
+
+
 def test_containers_of_a_pod_share_a_directory(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         other = {

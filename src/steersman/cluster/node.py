@@ -60,8 +60,9 @@ from steersman.node.credentials.records import PullRecords
 from steersman.node.engine.runtimes import know_runtimes
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
-from steersman.node.measure.configuration import render_configuration
+from steersman.node.measure.configuration import render_configuration, render_pressure
 from steersman.node.measure.files import Files
+from steersman.node.measure.images import NodeImages
 from steersman.node.measure.measuring import PROC, Measuring
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
@@ -392,6 +393,7 @@ def _registration(
         trouble=chosen.trouble,
         reserved=_reserved(settings, tools.facts),
         devices=plugins.devices.capacity,
+        images=NodeImages(chosen.kept.images, tools.world).look,
     )
     chosen.watch(registration.changed, tasks)
     monitor.changed = shutdown.changed = registration.changed
@@ -450,6 +452,7 @@ def _telling(
         names,
         network.DOMAIN,
         render_settings(settings.placing),
+        render_pressure(settings.eviction, settings.image_bounds),
     )
     own_metrics = Sources()
     own_metrics.add(tools.counts.families)

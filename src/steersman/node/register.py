@@ -7,7 +7,7 @@ minutes to show that it is still true (KEP-589).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -100,10 +100,11 @@ def render_status(
     trouble: str = "",
     reserved: Mapping[str, Quantity] = {},
     devices: Devices = NO_DEVICES,
+    images: Sequence[Document] = (),
 ) -> Document:
     """Returns the status; times of conditions that did not change stay. `trouble` is why the
     runtime cannot be used now, `reserved` what pods may not use, `devices` how many of each
-    resource there are, and how many can be had."""
+    resource there are, and how many can be had, `images` what is here."""
     info: Document = {"swap": {"capacity": facts.swap_bytes}} if facts.swap_bytes else {}
     runtime = features or Features("steersman", place.version, _OWN, groups_policy=True)
     told = [_pressed(it, pressures, trouble) for it in CONDITIONS]
@@ -117,6 +118,7 @@ def render_status(
         ],
         "runtimeHandlers": [_handler(*it) for it in sorted(runtime.handlers.items())],
         "features": {"supplementalGroupsPolicy": runtime.groups_policy},
+        "images": list(images) or None,  # a field that is left out of a patch would stay
         "declaredFeatures": list(DECLARED),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": place.port}},
         "nodeInfo": {
@@ -202,11 +204,16 @@ def _condition(
     }
 
 
+async def _no_images() -> Sequence[Document]:
+    return ()
+
+
 class Registration:
     """Keeps the Node and its lease; `registered` is set once the Node is there and Ready.
     `pressures` gives the conditions of pressure, `features` are the engine's, `trouble` gives why
     it cannot be used now and `devices` what plugins offer; `changed` is called when one of them
-    changes. `reserved` is what pods may not use."""
+    changes. `reserved` is what pods may not use. `images` is asked at each beat for those that
+    are here."""
 
     def __init__(
         self,
@@ -220,12 +227,15 @@ class Registration:
         trouble: Callable[[], str] = str,
         reserved: Mapping[str, Quantity] = {},
         devices: Callable[[], Devices] = lambda: NO_DEVICES,
+        images: Callable[[], Awaitable[Sequence[Document]]] = _no_images,
     ) -> None:
         self._features = features
         self._trouble = trouble
         self._reserved = reserved
         self._pressures = pressures
         self._devices = devices
+        self._images = images
+        self._told_images: Sequence[Document] = ()
         self._changed = asyncio.Event()
         self._client = client
         self._world = world
@@ -248,6 +258,7 @@ class Registration:
             changed = await self._pause()
             try:
                 await self._renew()
+                changed = changed or await self._images() != self._told_images
                 if changed or self._world.now() - told >= STATUS_SECONDS:
                     await self._tell()
                     told = self._world.now()
@@ -288,7 +299,7 @@ class Registration:
     async def _tell(self) -> None:
         old: Node = await self._client.get(self._ref)
         self.uid = old.metadata.uid
-        now = self._world.now()
+        now, images = self._world.now(), await self._images()
         status = render_status(
             self._place,
             self._facts,
@@ -299,9 +310,11 @@ class Registration:
             trouble=self._trouble(),
             reserved=self._reserved,
             devices=self._devices(),
+            images=images,
         )
         patch = {"status": status}
         await self._client.patch(self._ref, patch, how="strategic", subresource="status")
+        self._told_images = images
 
     async def _renew(self) -> None:
         ref = LEASE.ref(LEASE_NAMESPACE, self._place.name)

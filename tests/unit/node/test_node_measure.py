@@ -16,7 +16,7 @@ from steersman.model.figures import Family, Sample, Sources
 from steersman.node.acting import counting
 from steersman.node.measure import families, summary
 from steersman.node.measure.answer import Telling
-from steersman.node.measure.configuration import render_configuration
+from steersman.node.measure.configuration import render_configuration, render_pressure
 from steersman.node.measure.counts import Counts
 from steersman.node.measure.files import Filled, MeasuredFiles, MeasuredVolume
 from steersman.node.measure.measuring import MeasuredPod, Measuring
@@ -27,7 +27,7 @@ from steersman.node.measure.reading import (
     parse_processor,
     parse_traffic,
 )
-from steersman.node.observed import Observed, Run, Sandbox, Seen
+from steersman.node.observed import Observed, Run, Sandbox, Seen, container_id
 from steersman.node.plan import (
     DeletePod,
     KillContainer,
@@ -37,6 +37,9 @@ from steersman.node.plan import (
     StartSandbox,
     TearDown,
 )
+from steersman.node.pressure.images import Bounds
+from steersman.node.pressure.monitor import Options
+from steersman.node.pressure.thresholds import parse_thresholds
 from steersman.runtime.kernel import cgroups
 from steersman.runtime.kernel.cgroups import Hierarchies
 from steersman.wire import prometheus
@@ -109,7 +112,7 @@ def proc(directory: Path) -> Path:
 
 def observed() -> Observed:
     containers = {
-        "web": Seen(run=Run(2, "running", started_at=900.0)),
+        "web": Seen(run=Run(2, "running", started_at=900.0), image="nginx:1"),
         "old": Seen(run=Run(0, "exited")),
         "gone": Seen(run=Run(0, "running")),
         "never": Seen(),
@@ -222,8 +225,9 @@ def test_container_metrics_have_cadvisors_names(tmp_path: Path) -> None:
     _, pods = look(2, tmp_path)
     lines = prometheus.render(families.container_metrics(ROOT, pods)).decode().splitlines()
     rest = 'namespace="default",pod="p"'
-    own = f'container="web",id="{POD}/web.2",image="",name="web.2",{rest}'
-    whole = f'container="",id="{POD}",image="",name="pod{UID}",{rest}'
+    name = container_id(UID, "web", 2).removeprefix("steersman://")
+    own = f'container="web",id="{POD}/web.2",image="nginx:1",name="{name}",{rest}'
+    whole = f'container="",id="{POD}",image="",name="",{rest}'
     for line in (
         f"container_cpu_usage_seconds_total{{{own}}} 2 1000000",
         f"container_cpu_usage_seconds_total{{{whole}}} 3 1000000",
@@ -376,13 +380,37 @@ class NoFiles:
         return {}
 
 
+def test_the_configuration_says_when_pods_and_images_go() -> None:
+    found = parse_thresholds(
+        "memory.available<100Mi,nodefs.available<7.5%",
+        "pid.available<2000",
+        "pid.available=1m30s",
+        "memory.available=64Mi,nodefs.available=2%",
+    )
+    assert render_pressure(Options(found, 5.0), Bounds()) == {
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "7.5%"},
+        "evictionSoft": {"pid.available": "2000"},
+        "evictionSoftGracePeriod": {"pid.available": "1m30s"},
+        "evictionMaxPodGracePeriod": 5,
+        "evictionMinimumReclaim": {"memory.available": "64Mi", "nodefs.available": "2%"},
+        "evictionPressureTransitionPeriod": "5m0s",
+        "imageGCHighThresholdPercent": 85,
+        "imageGCLowThresholdPercent": 80,
+        "imageMinimumGCAge": "2m0s",
+        "imageMaximumGCAge": "0s",
+    }
+    assert "evictionHard" not in render_pressure(Options(), Bounds())
+
+
 def test_paths_of_the_port_answer(tmp_path: Path) -> None:
     async def main(world: SimulatedWorld) -> None:
         async def pods() -> dict[str, Any]:
             return {"kind": "PodList", "items": []}
 
         configuration = render_configuration(
-            "10.0.0.1", 10250, ROOT, "10.96.0.10", "cluster.local", {"failSwapOn": False}
+            *("10.0.0.1", 10250, ROOT, "10.96.0.10", "cluster.local"),
+            {"failSwapOn": False},
+            {"imageGCHighThresholdPercent": 85},
         )
         measured, files = measuring(2, tmp_path, world), cast(Any, NoFiles())
         own = Sources()
@@ -401,6 +429,7 @@ def test_paths_of_the_port_answer(tmp_path: Path) -> None:
         assert told["kind"] == "KubeletConfiguration"
         assert (told["maxPods"], told["clusterDNS"]) == (110, ["10.96.0.10"])
         assert told["containerLogMaxSize"] == "10Mi"
+        assert (told["failSwapOn"], told["imageGCHighThresholdPercent"]) == (False, 85)
         assert b"node_cpu_usage_seconds_total" in await get("/metrics/resource")
         assert b"container_cpu_usage_seconds_total" in await get("/metrics/cadvisor")
         metrics = (await get("/metrics")).decode().splitlines()

@@ -360,7 +360,7 @@ def test_missing_objects_and_keys_are_refused_unless_optional() -> None:
     made = volume(configMap={"name": "no", "optional": True}).config_map
     assert config_map.render(made, OBJECTS, 0) == {}
     missing = {"items": [{"key": "z", "path": "z"}]}
-    with pytest.raises(BadConfiguration, match="references non-existent config key: z"):
+    with pytest.raises(BadConfiguration, match=r"^configmap references non-existent config key: z"):
         config_map.render(volume(configMap={"name": "cm", **missing}).config_map, OBJECTS, 0)
     made = volume(configMap={"name": "cm", "optional": True, **missing}).config_map
     assert config_map.render(made, OBJECTS, 0) == {}
@@ -401,13 +401,40 @@ def test_a_certificate_is_as_many_files_as_are_asked_for() -> None:
     assert {file.mode for file in found.values()} == {0o600}
 
 
-def test_a_token_is_narrow_where_only_root_reads_it() -> None:
-    assert projected.token_mode(pod()) == 0o644
-    root = {"runAsUser": 0}
-    made = pod(spec={"securityContext": root}, securityContext=root)
-    assert projected.token_mode(made) == 0o600
-    made = pod(spec={"securityContext": root}, securityContext={"runAsUser": 5})
-    assert projected.token_mode(made) == 0o644
+@pytest.mark.parametrize(
+    ("shared", "own", "mode", "owner"),
+    [
+        ({}, {}, 0o440, None),
+        ({"runAsUser": 7}, {}, 0o600, 7),
+        ({"runAsUser": 7}, {"runAsUser": 5}, 0o600, 5),
+        ({"runAsUser": 0}, {"runAsUser": 0}, 0o600, 0),
+        ({"fsGroup": 9}, {}, 0o600, None),
+        ({"fsGroup": 9, "runAsUser": 7}, {}, 0o600, 7),
+    ],
+)
+def test_a_token_is_for_those_alone_who_are_known_to_read_it(
+    shared: dict[str, int], own: dict[str, int], mode: int, owner: int | None
+) -> None:
+    made = pod(spec={"securityContext": shared}, securityContext=own)
+    sources = [{"serviceAccountToken": {"path": "token"}}]
+    asked = volume(projected={"sources": sources, "defaultMode": 0o440}).projected
+    found = projected.render(made, asked, OBJECTS, Machine({}), {"token": "t"}, {})
+    assert found == {"token": File(b"t", mode, owner)}
+
+
+def test_a_token_is_for_everybody_where_containers_run_as_several() -> None:
+    several = [{"name": "a", "securityContext": {"runAsUser": 5}}, {"name": "b"}]
+    assert projected.user_of(pod(spec={"containers": several})) is None
+    shared = {"runAsUser": 5}
+    assert projected.user_of(pod(spec={"containers": several, "securityContext": shared})) == 5
+
+
+def test_a_file_has_the_owner_that_it_says(tmp_path: Path) -> None:
+    import os
+
+    tree.write(tmp_path, {"a": File(b"1", 0o600, os.getuid())}, None, "v1")
+    found = (tmp_path / "a").stat()
+    assert (found.st_uid, found.st_mode & 0o777) == (os.getuid(), 0o600)
 
 
 def test_fields_are_files() -> None:
@@ -433,9 +460,15 @@ def test_paths_of_the_node_are_checked_by_type(tmp_path: Path) -> None:
     assert directory.is_dir()
     assert file.is_file()
     assert host_path.prepare(HostPath(str(tmp_path / "whatever"))) == tmp_path / "whatever"
-    for path, kind in ((file, "Directory"), (directory, "File"), (file, "Socket")):
+    wrong = ((file, "Directory"), (directory, "File"), (file, "Socket"))
+    for path, kind in (*wrong, (file, "DirectoryOrCreate"), (directory, "FileOrCreate")):
         with pytest.raises(BadConfiguration, match="hostPath type check failed"):
             host_path.prepare(HostPath(str(path), kind))
+    for kind, verb in (("FileOrCreate", "open"), ("DirectoryOrCreate", "mkdir"), ("", "mkdir")):
+        below = (directory / "none" if verb == "open" else file) / "x"
+        why = "no such file or directory" if verb == "open" else "not a directory"
+        with pytest.raises(BadConfiguration, match=f"^{verb} {below}: {why}$"):
+            host_path.prepare(HostPath(str(below), kind))
 
 
 def test_only_what_the_node_keeps_or_the_pod_says_is_read_only() -> None:

@@ -57,6 +57,8 @@ def test_flags_are_read() -> None:
         "reservedSystemCPUs": "0-1",
         "memorySwap": {"swapBehavior": "NoSwap"},
         "enforceNodeAllocatable": ["pods"],
+        "kubeReserved": {"memory": "100Mi"},
+        "systemReserved": {"memory": "1Gi", "cpu": "100m"},
         "failSwapOn": False,
     }
 

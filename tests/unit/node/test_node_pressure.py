@@ -222,9 +222,12 @@ def test_bounds_of_a_pod_of_its_own_are_looked_at_one_after_the_other() -> None:
     assert exceeded(given, Use(disk=2 * MIB + 1), {}) == text
     two = [{"name": "a", "image": "i", "resources": limits}, {"name": "b", "image": "i"}]
     given = pod(spec={"containers": two})
+    # What a container without a limit uses counts towards the limits of the others
+    text = "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. "
+    assert exceeded(given, Use(disk=2 * MIB + 1, containers={"b": (0, MIB)}), {}) == text
     text = 'Container a exceeded its local ephemeral storage limit "2Mi". '
-    assert exceeded(given, Use(9 * MIB, 9 * MIB, containers={"a": (0, 2 * MIB + 1)}), {}) == text
-    assert exceeded(given, Use(disk=9 * MIB, containers={"a": (0, 2 * MIB)}), {}) == ""
+    assert exceeded(given, Use(disk=2 * MIB, containers={"a": (0, 2 * MIB + 1)}), {}) == text
+    assert exceeded(given, Use(disk=2 * MIB, containers={"a": (0, 2 * MIB)}), {}) == ""
     assert not ranking.has_bounds(pod(spec={"volumes": [{"name": "d", "emptyDir": {}}]}))
     assert ranking.bound_of(text) == "ephemeralcontainerfs.limit"
     assert ranking.bound_of('Usage of EmptyDir volume "d"') == "emptydirfs.limit"
@@ -329,6 +332,7 @@ def test_one_pod_goes_at_a_time_and_the_node_tells_of_its_condition() -> None:
     assert node.changes == [{"MemoryPressure"}, frozenset()]
     assert node.told == [
         "Normal NodeHasInsufficientMemory: Node vm status is now: NodeHasInsufficientMemory",
+        "Warning EvictionThresholdMet: Attempting to reclaim memory",
         "Normal NodeHasSufficientMemory: Node vm status is now: NodeHasSufficientMemory",
     ]
     assert node.reclaimed == 0

@@ -136,6 +136,7 @@ def test_a_pull_that_fails_is_told_and_then_backs_off() -> None:
 def test_a_name_that_is_none_does_not_back_off() -> None:
     held, failed, now = pulled("Always", here=True, error=InvalidReference("invalid"))
     assert isinstance(failed, Failed)
-    text = f'Failed to apply default image tag "{IMAGE}": invalid'
+    text = f'Failed to apply default image tag "{IMAGE}": '
+    text += f'couldn\'t parse image name "{IMAGE}": invalid'
     assert (failed.trouble, failed.then) == (Trouble("InvalidImageName", text, now + 10), None)
     assert held.said[1:] == [f"InspectFailed: {text}", "Failed: Error: InvalidImageName"]

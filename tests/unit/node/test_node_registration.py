@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,6 +29,11 @@ class Client(APIClient):
     """A client whose way to the server breaks when a test says so."""
 
     fails: list[Exception]
+    images: tuple[dict[str, Any], ...] = ()
+
+    async def list_images(self) -> Sequence[dict[str, Any]]:
+        """What there is of images on the node."""
+        return self.images
 
     async def patch(self, ref: Any, patch: Any, **how: Any) -> Any:
         if self.fails:
@@ -43,7 +48,7 @@ async def registering(api: Served, *fails: Exception) -> AsyncIterator[Registrat
         transport = LocalTransport(api.assembly.api.handle, NODE_USER, tasks)
         client = Client(transport, api.world, find=api.assembly.kinds.of)
         client.fails = list(fails)
-        made = Registration(client, api.world, PLACE, FACTS)
+        made = Registration(client, api.world, PLACE, FACTS, images=client.list_images)
         tasks.start(made.run(), name="registration")
         await made.registered.wait()
         yield made
@@ -131,3 +136,18 @@ async def test_a_beat_that_fails_is_made_good_by_the_next(api: Served) -> None:
         await api.world.sleep(35)
         assert client.fails == []
         assert (await api.get(LEASE)).document["spec"]["renewTime"] > before
+
+
+@served
+async def test_images_that_come_and_go_are_told_with_the_next_beat(api: Served) -> None:
+    async with registering(api, Unreachable("away")) as registration:
+        client = registration._client
+        assert isinstance(client, Client)
+        assert "images" not in (await api.get(NODE)).document["status"]
+        here = {"names": ["a/b@sha256:1", "a/b:1"], "sizeBytes": 5}
+        client.images, client.fails = (here,), [Unreachable("away")]
+        await api.world.sleep(21)
+        assert (await api.get(NODE)).document["status"]["images"] == [here]
+        client.images = ()
+        await api.world.sleep(10.5)
+        assert "images" not in (await api.get(NODE)).document["status"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -339,7 +340,8 @@ def test_the_directory_that_a_subpath_names_is_made_in_the_volume_and_kept(tmp_p
         async with stage.open() as (tools, tasks):
             await begin(stage, tools, tasks, observed(ready=True))
             await stage.api.until(is_up)
-            assert (place / "deep" / "new").is_dir()
+            # Who may write to the volume may write there, whoever they are
+            assert stat.S_IMODE((place / "deep" / "new").stat().st_mode) == 0o777
             assert (place / "file").read_text() == "kept"
 
     asyncio.run(scenario())

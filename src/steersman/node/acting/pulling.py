@@ -194,7 +194,8 @@ def go_seconds(seconds: float) -> str:
 def _failed(tools: Tools, image: str, error: ImageError, backoff: float, say: Say) -> Failed:
     again = tools.world.now() + backoff
     if isinstance(error, InvalidReference):
-        text = f'Failed to apply default image tag "{image}": {error}'
+        text = f'Failed to apply default image tag "{image}": '
+        text += f'couldn\'t parse image name "{image}": {error}'
         say("Warning", "InspectFailed", text)
         say("Warning", "Failed", "Error: InvalidImageName")
         return Failed(Trouble("InvalidImageName", text, again), None)

@@ -105,7 +105,11 @@ class CSIVolumes:
         """Publishes a volume for a pod; raises Unusable, BadConfiguration, the API's errors."""
         wanted = request.render_wanted(pod, volume, behind)
         driver = await self._driver(wanted.driver)
-        request.check_lifecycle(wanted, driver)
+        try:
+            request.check_lifecycle(wanted, driver)
+        except BadConfiguration as error:
+            start = f'MountVolume.NewMounter initialization failed for volume "{wanted.name}" : '
+            raise Unusable(f"{start}{error}") from error
         uid, attached = pod.metadata.uid, request.is_attached(wanted, driver)
         attachment = wanted.attachment(self._node) if attached else ""
         record = wanted.record(self._node, attachment)

@@ -240,12 +240,12 @@ def container_metrics(root: str, pods: Sequence[MeasuredPod]) -> list[Family]:
     for pod in pods:
         path = f"{root}/pod{pod.uid}"
         if pod.whole is not None:
-            found.append((_cadvisor(pod, "", path), pod.whole, pod.began))
+            found.append((_cadvisor(pod, path), pod.whole, pod.began))
         for one in pod.containers:
-            labels = _cadvisor(pod, one.name, f"{path}/{one.id}")
+            labels = _cadvisor(pod, f"{path}/{one.id}", one.name, one.image, one.shown_id)
             found.append((labels, one.reading, one.began))
         traffic += [
-            ((*_cadvisor(pod, "", path), ("interface", link.name)), link) for link in pod.traffic
+            ((*_cadvisor(pod, path), ("interface", link.name)), link) for link in pod.traffic
         ]
     return [
         *(
@@ -275,6 +275,10 @@ def container_metrics(root: str, pods: Sequence[MeasuredPod]) -> list[Family]:
     ]
 
 
-def _cadvisor(pod: MeasuredPod, container: str, path: str) -> Labels:
-    name = path.rpartition("/")[2]
-    return (("container", container), ("id", path), ("image", ""), ("name", name), *_of_pod(pod))
+def _cadvisor(
+    pod: MeasuredPod, path: str, container: str = "", image: str = "", name: str = ""
+) -> Labels:
+    """Returns the labels of a container, or of a pod, which has no image and no name: by these
+    dashboards tell them from each other."""
+    own = (("container", container), ("id", path), ("image", image), ("name", name))
+    return (*own, *_of_pod(pod))

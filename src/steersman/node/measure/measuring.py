@@ -17,7 +17,7 @@ from steersman.node.measure.reading import (
     read_group,
     read_machine,
 )
-from steersman.node.observed import Observed, engine_name
+from steersman.node.observed import Observed, container_id, engine_name
 from steersman.runtime.engine import EngineError
 from steersman.world.interface import World
 
@@ -39,12 +39,15 @@ Ask = Callable[[], Awaitable[Mapping[tuple[str, str], Told]]]
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """One container that runs: the id by which the runtime knows it, and what it uses."""
+    """One container that runs: the id by which the runtime knows it, what it uses, its image, and
+    the id that its status shows, without the runtime's name."""
 
     name: str
     id: str
     began: float
     reading: Reading
+    image: str = ""
+    shown_id: str = ""
 
 
 class MeasuredPod(msgspec.Struct, frozen=True):
@@ -135,8 +138,11 @@ class Measuring:
             own = engine_name(name, known.run.attempt)
             reading = self._reading(seen.uid, own)
             if reading is not None:
-                id = known.run.id.rpartition("/")[2] or own
-                containers.append(Measured(name, id, known.run.started_at, reading))
+                run, id = known.run, known.run.id.rpartition("/")[2]
+                shown = id or container_id(seen.uid, name, run.attempt).rpartition("/")[2]
+                containers.append(
+                    Measured(name, id or own, run.started_at, reading, known.image, shown)
+                )
         return MeasuredPod(
             seen.namespace,
             seen.name,

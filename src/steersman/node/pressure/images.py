@@ -45,7 +45,7 @@ class Having(Protocol):
 
 
 class Listed(Protocol):
-    """An image that is here: its id, what its record has it by, and its names."""
+    """An image that is here: its id, what its record has it by, its names and how much it has."""
 
     @property
     def id(self) -> str: ...
@@ -55,6 +55,9 @@ class Listed(Protocol):
 
     @property
     def references(self) -> Sequence[object]: ...
+
+    @property
+    def size_bytes(self) -> int: ...
 
 
 class Kept(Protocol):

@@ -121,6 +121,8 @@ class Monitor:
         self._take(self._watch.conditions(self._world.now()))
         if not due:
             return
+        resource = RESOURCES[due[0].signal]
+        self._say("Warning", "EvictionThresholdMet", f"Attempting to reclaim {resource}")
         if CONDITIONS[due[0].signal] == "DiskPressure":
             await self._reclaim()
             signals = self._source.signals()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.priorityclass import SYSTEM_CRITICAL
 from steersman.model.quantity import of_bytes, parse
-from steersman.model.types.resources import ZERO
+from steersman.model.types.resources import ZERO, Amounts, amounts, together
+from steersman.node.containers import is_sidecar
 from steersman.node.pressure.thresholds import RESOURCES, Level, Threshold
 from steersman.node.resizing.granting import requests_of
 from steersman.node.static.marks import is_static
+
+_DISK: Final = "ephemeral-storage"
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -80,18 +83,21 @@ def exceeded(pod: Pod, use: Use, volumes: Mapping[str, int]) -> str:
         bound = volume.empty_dir.size_limit if volume.empty_dir is not None else None
         if bound and 0 < parse(bound).value() < volumes.get(volume.name, 0):
             return f'Usage of EmptyDir volume "{volume.name}" exceeds the limit "{bound}". '
-    limits = {it.name: it.resources.limits.get("ephemeral-storage") for it in pod.spec.containers}
-    known = {name: parse(text) for name, text in limits.items() if text is not None}
-    if len(known) == len(limits):
-        total = sum(known.values(), ZERO)
-        if use.disk > total.value():
-            return (
-                f"Pod ephemeral local storage usage exceeds the total limit of containers {total}. "
-            )
-    for name, limit in known.items():
+    total = _limits_of(pod).get(_DISK)
+    if total is not None and use.disk > total.value():
+        return f"Pod ephemeral local storage usage exceeds the total limit of containers {total}. "
+    limits = {it.name: it.resources.limits.get(_DISK) for it in pod.spec.containers}
+    for name, limit in ((name, parse(text)) for name, text in limits.items() if text is not None):
         if use.containers.get(name, (0, 0))[1] > limit.value():
             return f'Container {name} exceeded its local ephemeral storage limit "{limit}". '
     return ""
+
+
+def _limits_of(pod: Pod) -> Amounts:
+    """Returns what the containers that have a limit may have together (PodLimits)."""
+    spec = pod.spec
+    init = ((amounts(it.resources.limits), is_sidecar(it)) for it in spec.init_containers)
+    return together((amounts(it.resources.limits) for it in spec.containers), init)
 
 
 def bound_of(text: str) -> str:

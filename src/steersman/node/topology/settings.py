@@ -31,6 +31,7 @@ _ENFORCEABLE: Final = (
     NONE,
 )
 # The fields of the kubelet's configuration
+_AMOUNTS: Final = {SYSTEM: "systemReserved", KUBE: "kubeReserved"}
 _GROUPS: Final = {SYSTEM: "systemReservedCgroup", KUBE: "kubeReservedCgroup"}
 _ENFORCE: Final = "enforceNodeAllocatable (--enforce-node-allocatable)"
 _TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
@@ -157,15 +158,20 @@ def render_settings(settings: Settings) -> dict[str, Any]:
         "topologyManagerScope": settings.scope,
         "reservedSystemCPUs": render_list(settings.reserved_cpus),
         "reservedMemory": [
-            {"numaNode": node, "limits": {name: str(amount) for name, amount in its.items()}}
+            {"numaNode": node, "limits": _texts(its)}
             for node, its in sorted(settings.reserved_memory.items())
         ],
         "memorySwap": {"swapBehavior": settings.swap},
         "enforceNodeAllocatable": list(settings.enforced),
         **{field: settings.groups.get(kind) for kind, field in _GROUPS.items()},
+        **{field: _texts(settings.amounts.get(kind, {})) for kind, field in _AMOUNTS.items()},
     }
     told = {name: value for name, value in found.items() if value}
     return {**told, "failSwapOn": settings.fail_swap_on}
+
+
+def _texts(amounts: Mapping[str, Quantity]) -> dict[str, str]:
+    return {name: str(amount) for name, amount in amounts.items()}
 
 
 def reserved_millis(settings: Settings) -> int:

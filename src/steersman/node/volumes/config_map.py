@@ -30,7 +30,7 @@ def keyed(
         if item.key not in data:
             if optional:
                 continue
-            raise BadConfiguration(f"references non-existent config key: {item.key}")
+            raise BadConfiguration(f"configmap references non-existent config key: {item.key}")
         mode = default_mode if item.mode is None else item.mode
         files[check_path(item.path)] = File(data[item.key], mode)
     return files

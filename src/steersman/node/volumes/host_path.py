@@ -20,11 +20,8 @@ _CHECKS = {
 def prepare(volume: HostPath) -> Path:
     """Returns the path; raises BadConfiguration where it is not what the type says."""
     path = Path(volume.path)
-    unchecked = not volume.type and not path.exists()  # container runtimes make what is missing
-    if volume.type == "DirectoryOrCreate" or unchecked:
-        path.mkdir(mode=0o755, parents=True, exist_ok=True)
-    elif volume.type == "FileOrCreate":
-        path.touch(mode=0o644, exist_ok=True)
+    if not path.exists():
+        _make(path, volume.type)
     kind = volume.type.removesuffix("OrCreate")
     if kind in _CHECKS:
         check, name = _CHECKS[kind]
@@ -32,3 +29,15 @@ def prepare(volume: HostPath) -> Path:
             text = f"hostPath type check failed: {volume.path} is not {name}"
             raise BadConfiguration(text)
     return path
+
+
+def _make(path: Path, kind: str) -> None:
+    """Makes what is missing, in Go's words where that fails; without a type as runtimes do it."""
+    verb = "open" if kind == "FileOrCreate" else "mkdir"
+    try:
+        if kind in ("", "DirectoryOrCreate"):
+            path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        elif kind == "FileOrCreate":
+            path.touch(mode=0o644)
+    except OSError as error:
+        raise BadConfiguration(f"{verb} {path}: {(error.strerror or '').lower()}") from error

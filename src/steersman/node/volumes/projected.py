@@ -16,9 +16,8 @@ from steersman.node.render.downward import Machine
 from steersman.node.volumes import config_map, downward_api, secret, trust_bundle
 from steersman.node.volumes.tree import File, check_path
 
-# A token is for its owner alone, unless a group is given the volume
-TOKEN_MODE = 0o600
-SHARED_TOKEN_MODE = 0o644
+# Where it is known who reads what is secret, nobody else does
+_PRIVATE_MODE = 0o600
 
 
 def render(
@@ -34,21 +33,20 @@ def render(
     files: dict[str, File] = {}
     for number, source in enumerate(volume.sources):
         if source.pod_certificate is not None:
-            files |= _certificate(source.pod_certificate, certificates[number], token_mode(pod))
+            texts = _certificate(source.pod_certificate, certificates[number])
+            files |= {it: _private(pod, text, volume.default_mode) for it, text in texts.items()}
         else:
             files |= _source(pod, source, volume.default_mode, objects, machine, tokens)
     return files
 
 
-def _certificate(
-    source: PodCertificateProjection, given: Credentials, mode: int
-) -> dict[str, File]:
+def _certificate(source: PodCertificateProjection, given: Credentials) -> dict[str, bytes]:
     texts = {
         source.credential_bundle_path: given.key + given.chain,
         source.key_path: given.key,
         source.certificate_chain_path: given.chain,
     }
-    return {check_path(path): File(text.encode(), mode) for path, text in texts.items() if path}
+    return {check_path(path): text.encode() for path, text in texts.items() if path}
 
 
 def _source(
@@ -67,18 +65,23 @@ def _source(
         return downward_api.render(pod, source.downward_api.items, mode, machine)
     if source.service_account_token is not None:
         path = check_path(source.service_account_token.path)
-        return {path: File(tokens[path].encode(), token_mode(pod))}
+        return {path: _private(pod, tokens[path].encode(), mode)}
     if (anchors := source.cluster_trust_bundle) is not None:
         content = trust_bundle.render(anchors, objects.trust_bundles())
-        return {check_path(anchors.path): File(content, token_mode(pod, mode))}
+        return {check_path(anchors.path): _private(pod, content, mode)}
     raise BadConfiguration("this source of a projected volume is not supported")
 
 
-def token_mode(pod: Pod, shared: int = SHARED_TOKEN_MODE) -> int:
-    """Returns the mode of a token: narrow where all containers run as its owner (root here)."""
-    users = {pod.spec.security_context.run_as_user}
-    for container in pod.spec.init_containers + pod.spec.containers:
-        own = container.security_context
-        users.add(own.run_as_user if own is not None else None)
-    # The owner is root: who runs as somebody else, perhaps by the image, has to read it too
-    return TOKEN_MODE if users == {0} else shared
+def _private(pod: Pod, content: bytes, mode: int) -> File:
+    """Returns a file for the user of all containers or, by the mode that `tree` gives it then, for
+    the group of the volumes; for everybody where there is neither (projected.go)."""
+    owner, group = user_of(pod), pod.spec.security_context.fs_group
+    return File(content, mode if owner is None and group is None else _PRIVATE_MODE, owner)
+
+
+def user_of(pod: Pod) -> int | None:
+    """Returns whom all containers run as, None where that is not said or not one (FsUserFrom)."""
+    shared = pod.spec.security_context.run_as_user
+    own = (it.security_context for it in pod.spec.init_containers + pod.spec.containers)
+    users = {shared if it is None or it.run_as_user is None else it.run_as_user for it in own}
+    return users.pop() if len(users) == 1 else None

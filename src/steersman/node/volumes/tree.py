@@ -19,10 +19,11 @@ DATA = "..data"
 
 
 class File(msgspec.Struct, frozen=True):
-    """One file to be."""
+    """One file to be; its owner is root unless it says so."""
 
     content: bytes
     mode: int
+    owner: int | None = None
 
 
 def check_path(path: str) -> str:
@@ -87,8 +88,7 @@ def _write_files(directory: Path, files: Mapping[str, File], group: int | None) 
         path.write_bytes(file.content)
         # A group that is given the volume can read what its owner can
         mode = file.mode if group is None else file.mode | 0o440
-        if group is not None:
-            os.chown(path, -1, group)
+        os.chown(path, *(-1 if it is None else it for it in (file.owner, group)))
         path.chmod(mode)
 
 
