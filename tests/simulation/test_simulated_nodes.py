@@ -16,7 +16,7 @@ from steersman.node.simulated.heartbeats import BUNCH_SECONDS, RENEW_SECONDS
 from steersman.node.simulated.reading import DEAD
 from steersman.node.simulated.render import SIMULATED
 
-WEEK = 7 * 86400.0
+HOUR, WEEK = 3600.0, 7 * 86400.0
 
 
 async def lease_of(quiet: Quiet, name: str) -> Any:
@@ -41,7 +41,7 @@ async def deploy(quiet: Quiet, replicas: int) -> None:
 
 def test_nodes_whose_leases_renew_themselves_stay_ready_and_write_nothing() -> None:
     async def scenario(quiet: Quiet) -> None:
-        await quiet.world.sleep(60)
+        await quiet.world.sleep(2 * HOUR)  # by then nobody speaks of their coming any more
         before = (await quiet.admin.list(NODE)).revision
         await quiet.world.sleep(WEEK)
         assert (await quiet.admin.list(NODE)).revision == before
@@ -154,6 +154,27 @@ def test_a_node_with_the_label_is_taken_on_with_its_size_and_its_taints() -> Non
         await quiet.until(runs)
 
     quietly(scenario, nodes=1)
+
+
+def test_a_node_that_comes_or_goes_is_told_of_once() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        told = [
+            ("RegisteredNode", f"Node node-{it} event: Registered Node node-{it} in Controller")
+            for it in range(3)
+        ]
+
+        async def is_told() -> bool:
+            return sorted(await quiet.events("Node")) == sorted(told)
+
+        await quiet.until(is_told)
+        await quiet.world.sleep(600)
+        assert await is_told()
+        await quiet.admin.delete(NODE.ref("", "node-1"))
+        text = "Node node-1 event: Removing Node node-1 from Controller"
+        told.append(("RemovingNode", text))
+        await quiet.until(is_told)
+
+    quietly(scenario)
 
 
 def test_a_node_that_is_deleted_is_gone_with_its_lease_and_its_pods() -> None:

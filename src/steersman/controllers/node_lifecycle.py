@@ -23,6 +23,7 @@ from steersman.model.ref import Ref
 from steersman.model.times import rfc3339
 from steersman.model.types.condition import Condition, condition
 from steersman.reconcile.actions import Action, Patch, Tell, act, status
+from steersman.reconcile.events import Said
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
 
@@ -236,9 +237,13 @@ class NodeLifecycleController:
         """Judges one node."""
         node: Node | None = self._nodes.get(ref)
         if node is None:
-            self._heard.pop(ref.name, None)
+            if (gone := self._heard.pop(ref.name, None)) is not None:
+                self._tell(ref.name, gone[0][0], "RemovingNode", "Removing Node {} from Controller")
             self._marks.forget(ref.name)
             return Done()
+        if ref.name not in self._heard:
+            uid = node.metadata.uid
+            self._tell(ref.name, uid, "RegisteredNode", "Registered Node {} in Controller")
         now = self._given.world.now()
         lease = self._leases.get(LEASE.ref(LEASE_NAMESPACE, node.metadata.name))
         heard = self._hear(node, lease, now)
@@ -249,6 +254,12 @@ class NodeLifecycleController:
             return await self._silent(node, now)
         await self._judge(node, now)
         return Done(deadline(node, heard) - now)
+
+    def _tell(self, name: str, uid: str, reason: str, text: str) -> None:
+        """Says of a node that it came or went; it may be gone by then."""
+        about = (NODE.api_version(), NODE.name, "", name, uid, "")
+        note = f"Node {name} event: {text.format(name)}"
+        self._given.events.say(Said(about, "Normal", reason, note))
 
     def _hear(self, node: Node, lease: Lease | None, now: float) -> Heard:
         """Notes a new sign of life: a renewed lease or new conditions."""

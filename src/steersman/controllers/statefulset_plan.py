@@ -15,7 +15,7 @@ from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.statefulset import STATEFULSET, RollingUpdate, StatefulSet
 from steersman.model.view import Object
-from steersman.reconcile.actions import Create, Patch, status
+from steersman.reconcile.actions import Create, Patch, Tell, status
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ class Steps(msgspec.Struct):
 
     create: list[Birth] = msgspec.field(default_factory=list)
     delete: list[Pod] = msgspec.field(default_factory=list)
-    patch: list[Patch] = msgspec.field(default_factory=list)
+    patch: list[Patch | Tell] = msgspec.field(default_factory=list)
     claims: list[tuple[str, Create]] = msgspec.field(default_factory=list)
     blocked: dict[int, str] = msgspec.field(default_factory=dict)
 
@@ -123,7 +123,8 @@ def _replica(known: Known, ordinal: int, pod: Pod | None, steps: Steps) -> bool:
     if not is_available(known, pod):
         return True
     if patch := statefulset_pod.plan_identity(known.owner, pod, ordinal):
-        steps.patch.append(patch)
+        told = f"update Pod {pod.metadata.name} in StatefulSet {known.owner.metadata.name}"
+        steps.patch += [patch, Tell(known.owner, "SuccessfulUpdate", f"{told} successful")]
     steps.patch += _retained(known, pod)
     return False
 

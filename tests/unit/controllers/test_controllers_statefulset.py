@@ -12,6 +12,7 @@ from steersman.model.kinds.controllerrevision import ControllerRevision
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.statefulset import StatefulSet
 from steersman.model.view import Object
+from steersman.reconcile.actions import Patch, Tell
 from unit.controllers.views import LABELS, NOW, TEMPLATE, decoded, pod, time
 
 OLD, NEW = (
@@ -289,11 +290,15 @@ def test_a_claim_that_is_to_be_kept_again_loses_its_owner() -> None:
 
 
 def test_labels_of_identity_that_somebody_took_are_put_back() -> None:
-    (patch,) = plan(known(stateful_set(1), member(0, labels=LABELS))).patch
+    owner = stateful_set(1)
+    patch, told = plan(known(owner, member(0, labels=LABELS))).patch
     wanted = {"statefulset.kubernetes.io/pod-name": "db-0", "apps.kubernetes.io/pod-index": "0"}
+    assert isinstance(patch, Patch)
     assert patch.patch == {"metadata": {"labels": wanted}}
     assert patch.uid == "uid-db-0"
-    assert plan(known(stateful_set(1), member(0))).patch == []
+    text = "update Pod db-0 in StatefulSet db successful"
+    assert told == Tell(owner, "SuccessfulUpdate", text)
+    assert plan(known(owner, member(0))).patch == []
 
 
 # The status
