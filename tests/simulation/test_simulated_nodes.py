@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable
 from typing import Any
 
 from simulation.quiet import Quiet, pod_template, quietly, ready
@@ -117,6 +118,74 @@ def test_a_node_that_dies_is_unknown_within_the_grace_period_whoever_writes_leas
         assert renews_itself(await lease_of(quiet, "node-1"))
 
     quietly(scenario, written=False)
+
+
+async def emptying(quiet: Quiet) -> dict[str, float]:
+    """Returns since when each node is tainted so that it loses its pods."""
+    return {
+        node.metadata.name: taint.time_added.timestamp()
+        for node in (await quiet.admin.list(NODE)).items
+        for taint in node.spec.taints
+        if taint.effect == "NoExecute"
+    }
+
+
+async def closed(quiet: Quiet) -> list[str]:
+    """Returns the nodes that get no new pods, by name."""
+    found = (await quiet.admin.list(NODE)).items
+    return sorted(
+        node.metadata.name
+        for node in found
+        if any(taint.effect == "NoSchedule" for taint in node.spec.taints)
+    )
+
+
+def test_nodes_of_a_zone_that_die_together_lose_their_pods_one_after_another() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await deploy(quiet, 10)
+        for name in ("node-1", "node-2"):
+            quiet.plane.nodes.silence(name)
+        await quiet.until(lambda: _equal(closed(quiet), ["node-1", "node-2"]), 120)
+        assert len(await emptying(quiet)) == 1
+        await quiet.until(lambda: _count(emptying(quiet), 2), 20)
+        first, second = sorted((await emptying(quiet)).values())
+        assert 10 <= second - first <= 11
+        for name in ("node-1", "node-2"):
+            quiet.plane.nodes.speak(name)
+        await quiet.until(lambda: ready(quiet, 5), 60)
+
+    quietly(scenario, nodes=5)
+
+
+def test_where_no_node_is_ready_anywhere_none_loses_its_pods() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        names = ["node-0", "node-1", "node-2"]
+        await deploy(quiet, 6)
+        before = {pod.metadata.uid for pod in await quiet.pods()}
+        quiet.plane.nodes.silence("node-0")
+        await quiet.until(lambda: _count(emptying(quiet), 1), 120)
+        for name in names[1:]:
+            quiet.plane.nodes.silence(name)
+        await quiet.until(lambda: _equal(closed(quiet), names), 120)
+        await quiet.until(lambda: _count(emptying(quiet), 0))
+        await quiet.world.sleep(600)
+        assert await emptying(quiet) == {}
+        assert {pod.metadata.uid for pod in await quiet.items(POD)} == before
+        for name in names:
+            quiet.plane.nodes.speak(name)
+        await quiet.until(lambda: ready(quiet, 3), 60)
+        await quiet.world.sleep(60)
+        assert {pod.metadata.uid for pod in await quiet.pods()} == before
+
+    quietly(scenario)
+
+
+async def _equal(found: Awaitable[Any], wanted: Any) -> bool:
+    return bool(await found == wanted)
+
+
+async def _count(found: Awaitable[Any], wanted: int) -> bool:
+    return len(await found) == wanted
 
 
 def test_a_node_with_the_label_is_taken_on_with_its_size_and_its_taints() -> None:

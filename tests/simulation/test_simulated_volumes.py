@@ -91,6 +91,7 @@ def test_a_claim_waits_for_its_pod_gets_a_volume_grows_and_goes_with_it() -> Non
             "ExternalProvisioning",
             "Provisioning",
             "ProvisioningSucceeded",
+            "ExternalExpanding",
             "Resizing",
             "VolumeResizeSuccessful",
         }

@@ -15,6 +15,7 @@ import msgspec
 
 from steersman.client.interface import Views
 from steersman.controllers import conditions, pods
+from steersman.controllers.node_zones import Zones
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE, Lease, renews_itself
 from steersman.model.kinds.node import NODE, Node
@@ -42,6 +43,9 @@ _PRESSURES = {
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
 _OURS = frozenset((NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURES.values()))
+_EMPTYING = frozenset(((NOT_READY, "NoExecute"), (UNREACHABLE, "NoExecute")))
+# Labels that had other names in beta, by these (labelReconcileInfo)
+_BETA = {f"beta.kubernetes.io/{it}": f"kubernetes.io/{it}" for it in ("os", "arch")}
 _KEPT_BY_AGENT = ("MemoryPressure", "DiskPressure", "PIDPressure")
 
 
@@ -106,14 +110,22 @@ def wanted_taints(node: Node) -> list[tuple[str, str]]:
     return found
 
 
-def plan_taints(node: Node, now: float) -> Patch | None:
-    """Returns the patch that makes our taints right and leaves the others alone.
+def needs_turn(node: Node) -> bool:
+    """Says whether a node is to lose its pods and was not told so yet; what it was told for
+    another reason is put right at once."""
+    told = any((it.key, it.effect) in _EMPTYING for it in node.spec.taints)
+    return not told and any(taint in _EMPTYING for taint in wanted_taints(node))
+
+
+def plan_taints(node: Node, now: float, *, empties: bool = True) -> Patch | None:
+    """Returns the patch that makes our taints right and leaves the others alone; with `empties`
+    those too that cost a node its pods.
 
     The taint of a node that registered and was never ready stays until it is.
     """
     if not node.status.conditions and any(it.key == NOT_READY for it in node.spec.taints):
         return None
-    wanted = wanted_taints(node)
+    wanted = [it for it in wanted_taints(node) if empties or it not in _EMPTYING]
     have = [(taint.key, taint.effect) for taint in node.spec.taints]
     kept = [
         taint
@@ -127,6 +139,16 @@ def plan_taints(node: Node, now: float) -> Patch | None:
     added = [{"key": key, "effect": effect, "timeAdded": rfc3339(now)} for key, effect in missing]
     patch = {"spec": {"taints": [*taints, *added] or None}}
     metadata = node.metadata
+    return Patch(NODE.ref("", metadata.name), patch, uid=metadata.uid, revision=metadata.revision)
+
+
+def plan_labels(node: Node) -> Patch | None:
+    """Returns the patch that gives a node the old names of some labels too."""
+    labels, metadata = node.metadata.labels, node.metadata
+    wanted = {old: labels[new] for old, new in _BETA.items() if new in labels}
+    if wanted.items() <= labels.items():
+        return None
+    patch: Document = {"metadata": {"labels": wanted}}
     return Patch(NODE.ref("", metadata.name), patch, uid=metadata.uid, revision=metadata.revision)
 
 
@@ -232,10 +254,13 @@ class NodeLifecycleController:
         self._pods = given.views.of(POD)
         self._heard: dict[str, tuple[Any, Heard]] = {}
         self._marks = Marks()
+        self._zones: Zones | None = None
 
     async def reconcile(self, ref: Ref) -> Done:
         """Judges one node."""
         node: Node | None = self._nodes.get(ref)
+        zones, now = self._known(), self._given.world.now()
+        self._wake(zones.forget(ref.name, now) if node is None else zones.note(node, now))
         if node is None:
             if (gone := self._heard.pop(ref.name, None)) is not None:
                 self._tell(ref.name, gone[0][0], "RemovingNode", "Removing Node {} from Controller")
@@ -244,16 +269,26 @@ class NodeLifecycleController:
         if ref.name not in self._heard:
             uid = node.metadata.uid
             self._tell(ref.name, uid, "RegisteredNode", "Registered Node {} in Controller")
-        now = self._given.world.now()
         lease = self._leases.get(LEASE.ref(LEASE_NAMESPACE, node.metadata.name))
         heard = self._hear(node, lease, now)
         if lease is not None and renews_itself(lease):
-            await self._judge(node, now)
-            return Done()
-        if now >= deadline(node, heard):
-            return await self._silent(node, now)
-        await self._judge(node, now)
-        return Done(deadline(node, heard) - now)
+            return Done(await self._judge(node, zones))
+        silent = deadline(node, heard) - now
+        if silent <= 0:
+            return Done(await self._silent(node, zones, now))
+        turn = await self._judge(node, zones)
+        return Done(silent if turn is None else min(silent, turn))
+
+    def _known(self) -> Zones:
+        """Returns the zones of all nodes, which are judged together from the first one on."""
+        if self._zones is None:
+            self._zones = Zones(self._nodes.list(), self._given.world.now())
+        return self._zones
+
+    def _wake(self, names: Iterable[str | None]) -> None:
+        for name in names:
+            if name is not None:
+                self._given.look(NODE.ref("", name))
 
     def _tell(self, name: str, uid: str, reason: str, text: str) -> None:
         """Says of a node that it came or went; it may be gone by then."""
@@ -280,22 +315,36 @@ class NodeLifecycleController:
         self._heard[node.metadata.name] = (sign, heard)
         return heard
 
-    async def _silent(self, node: Node, now: float) -> Done:
+    async def _silent(self, node: Node, zones: Zones, now: float) -> float | None:
         patch = plan_unknown(node, now)
         if patch is not None:
             await act(self._given.client, self._given.events, (patch,))
-            return Done()  # its change brings us here again, for taints and pods
-        await self._judge(node, now)
-        return Done()
+            return None  # its change brings us here again, for taints and pods
+        return await self._judge(node, zones)
 
-    async def _judge(self, node: Node, now: float) -> None:
-        patch = plan_taints(node, now)
+    async def _judge(self, node: Node, zones: Zones) -> float | None:
+        """Writes what a node's state calls for; returns when its turn to lose its pods comes."""
+        name, now, turn = node.metadata.name, self._given.world.now(), None
+        waits = needs_turn(node)
+        if waits and not zones.stopped:
+            turn = zones.turn(name, now)
+        else:
+            self._wake((zones.leave(name),))
+        empties = not zones.stopped and (turn == 0 if waits else True)
+        patch = plan_taints(node, now, empties=empties) or plan_labels(node)
         if patch is not None:
             await act(self._given.client, self._given.events, (patch,))
-            return
+            if waits and empties:
+                self._wake((zones.done(name, now),))
+            return turn or None
         if _is_ready(node):
-            self._marks.forget(node.metadata.name)
-            return
+            self._marks.forget(name)
+        else:
+            await self._mark(node, now)
+        return turn
+
+    async def _mark(self, node: Node, now: float) -> None:
+        """Says of the pods of a node that is not ready that they are not either."""
         here = self._pods.by(BY_NODE, node.metadata.name)
         untold = self._marks.untold(node, here)
         marked = plan_pods(untold, now)

@@ -63,13 +63,19 @@ class Permanent(Exception):
         self.message = message
 
 
+def _nobody(_ref: Ref) -> None:
+    """Who is asked to look where nobody does."""
+
+
 class Given(msgspec.Struct, frozen=True):
-    """All that a controller may use. Its client notes what it writes."""
+    """All that a controller may use. Its client notes what it writes; `look` has it look at an
+    object (again)."""
 
     client: Client
     views: Views
     world: World
     events: Recorder
+    look: Callable[[Ref], None] = _nobody
 
 
 class Controller(Protocol):
@@ -103,7 +109,8 @@ class Runner:
         self._world = world
         self._watched = [(watch, self._view(watch)) for watch in kind.watches]
         self._leave: dict[Resource, Callable[[], None]] = {}
-        self._controller = kind(Given(noting.Noting(client), views, world, self.events))
+        given = Given(noting.Noting(client), views, world, self.events, self.queue.add)
+        self._controller = kind(given)
         self._custom = custom_of(kind)
         if self._custom is not None:
             views.on_custom(self._hear_custom)

@@ -9,7 +9,15 @@ import pytest
 
 from steersman.controllers import daemonset_place, node_lifecycle, taint_eviction
 from steersman.controllers.daemonset_plan import Known, plan, plan_status, spec_of
-from steersman.controllers.node_lifecycle import Heard, Marks, plan_pods, plan_taints, plan_unknown
+from steersman.controllers.node_lifecycle import (
+    Heard,
+    Marks,
+    needs_turn,
+    plan_labels,
+    plan_pods,
+    plan_taints,
+    plan_unknown,
+)
 from steersman.controllers.pod_garbage import plan_orphan, plan_stuck, plan_terminated
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
@@ -64,6 +72,43 @@ def test_conditions_call_for_taints(status: str, kind: str, expected: set[tuple[
 def test_a_cordon_is_a_taint_too() -> None:
     found = node_lifecycle.wanted_taints(node("a", spec={"unschedulable": True}))
     assert found == [("node.kubernetes.io/unschedulable", "NoSchedule")]
+
+
+def test_a_node_loses_its_pods_in_its_turn_and_what_it_was_told_of_that_is_put_right_at_once() -> (
+    None
+):
+    away = node("a", status=said("Unknown"))
+    assert needs_turn(away)
+    patch = plan_taints(away, NOW, empties=False)
+    assert patch is not None
+    at = time(0)
+    schedule = {"key": UNREACHABLE, "effect": "NoSchedule", "timeAdded": at}
+    assert patch.patch == {"spec": {"taints": [schedule]}}
+    told = {"key": NOT_READY, "effect": "NoExecute", "timeAdded": at}
+    otherwise = node("a", spec={"taints": [schedule, told]}, status=said("Unknown"))
+    assert not needs_turn(otherwise)
+    patch = plan_taints(otherwise, NOW)
+    assert patch is not None
+    now = {"key": UNREACHABLE, "effect": "NoExecute", "timeAdded": at}
+    assert patch.patch == {"spec": {"taints": [schedule, now]}}
+    stopped = plan_taints(
+        node("a", spec={"taints": [schedule, now]}, status=said("Unknown")), NOW, empties=False
+    )
+    assert stopped is not None
+    assert stopped.patch == {"spec": {"taints": [schedule]}}
+    assert not needs_turn(node("a", status=said("True")))
+    evicts = {"key": "example.com/mine", "effect": "NoExecute"}
+    assert needs_turn(node("a", spec={"taints": [evicts]}, status=said("False")))
+
+
+def test_labels_have_their_beta_names_too() -> None:
+    new = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}
+    old = {"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "arm64"}
+    patch = plan_labels(node("a", metadata={"labels": {**new, "beta.kubernetes.io/os": "plan9"}}))
+    assert patch is not None
+    assert patch.patch == {"metadata": {"labels": old}}
+    assert plan_labels(node("a", metadata={"labels": {**new, **old}})) is None
+    assert plan_labels(node("a", metadata={"labels": {}})) is None
 
 
 def test_taints_of_others_stay_and_ours_go_when_the_node_is_well() -> None:
