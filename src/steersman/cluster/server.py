@@ -10,7 +10,7 @@ import asyncio
 import os
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     minor: int = NUMBER
     clock: Clock | None = None
     reloads: tuple[Reload, ...] = ()
+    flags: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def fatal(error: BaseException) -> None:
@@ -167,6 +168,7 @@ async def _serve(
         audit=settings.audit,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
         minor=settings.minor,
+        flags=settings.flags,
         clock=settings.clock,
         controls=settings.controllers,
         checks={CHECK: plugins.health} if sealed else {},
