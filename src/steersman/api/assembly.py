@@ -63,6 +63,7 @@ from steersman.api.published import meter
 from steersman.api.published.discovery import build_info
 from steersman.api.published.paths import document_paths
 from steersman.api.published.reloads import Reloads
+from steersman.api.published.zpages import Pages
 from steersman.api.read import Reader
 from steersman.api.retention.events import TTL_SECONDS, EventExpiry
 from steersman.api.retention.history import Compaction
@@ -131,6 +132,7 @@ class Configuration(msgspec.Struct, frozen=True):
     minor:       of Kubernetes 1, as clients see it; `schema.serve` has been told of it
     clock:       cluster time, where it is virtual
     dns:         the address and port at which a node answers for names; "": no node does
+    flags:       with which options it was started, for /flagz
     """
 
     service_cidr: str
@@ -150,6 +152,7 @@ class Configuration(msgspec.Struct, frozen=True):
     clock: Clock | None = None
     controls: bool = False
     checks: Mapping[str, Check] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)
 
 
 def _telling(families: Callable[[], Iterable[Family]]) -> Answer:
@@ -384,6 +387,14 @@ class Assembly:
             "/metrics/slis": _telling(checks.families),
         }
         subresources = self._subresources()
+        pages = Pages(
+            self._surface.minor,
+            self._meter.started,
+            self._world.wire_now,
+            told.flags,
+            (*checks.paths(), *figures, "/version"),
+        )
+        own = {**figures, **pages.answers()}
         documents = document_paths(
             self.kinds,
             self.tokens,
@@ -391,13 +402,13 @@ class Assembly:
             self._remotes,
             self._surface,
             pods,
-            (*checks.paths(), *figures),
+            (*checks.paths(), *own),
         )
         return Api(
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(checks, {**documents, **self.flow.paths(), **self._clock(), **figures}),
+            paths=Paths(checks, {**documents, **self.flow.paths(), **self._clock(), **own}),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,

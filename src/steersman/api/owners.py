@@ -8,9 +8,12 @@ from __future__ import annotations
 from functools import cache
 
 from steersman.api.call import Call
-from steersman.model import builtin, ownership, schema
+from steersman.api.custom import conversion
+from steersman.model import apply, builtin, ownership, schema
+from steersman.model.errors import Unexplained
 from steersman.model.fields import fieldset
 from steersman.model.fields.fieldset import FieldSet, Tree
+from steersman.model.fields.structure import ElementError
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.ownership import Elsewhere, Entry
 from steersman.model.schema import Node
@@ -81,10 +84,11 @@ def _elsewhere(
     nobody wrote in one that has names of its own."""
     kind = call.kind
     own = call.form.api_version
-    if old is None or call.version.shape is not None:
-        return None  # custom resources are not converted for this
-    if all(entry["apiVersion"] == own for entry in entries):
+    if old is None or all(entry["apiVersion"] == own for entry in entries):
         return None
+    if call.version.shape is not None:
+        custom = _custom_elsewhere(call, old)
+        return None if custom is None else lambda version: _touched(custom, version, new)
     versions = {kind.api_version(version.name): version for version in kind.versions}
 
     def changed(api_version: str) -> Tree:
@@ -93,6 +97,46 @@ def _elsewhere(
         return ownership.touched(_shown(version, old), _shown(version, new), node, reset_of(call))
 
     return changed
+
+
+def _touched(changes: apply.Elsewhere, api_version: str, new: Document) -> Tree:
+    """Returns what a write touches in another version; a webhook that fails keeps an ordinary write
+    from changing who owns what, and from nothing else (upstream's UpdateNoErrors)."""
+    try:
+        return fieldset.union(*changes(api_version, new))
+    except Unexplained as error:
+        raise ElementError(str(error)) from error
+
+
+def applied_elsewhere(call: Call, live: Document) -> apply.Elsewhere | None:
+    """Returns what tells the changes of an apply by the names of another version; None where all
+    have the same, and for built-in kinds, of which two alone have others."""
+    return None if call.version.shape is None else _custom_elsewhere(call, live)
+
+
+def _custom_elsewhere(call: Call, old: Document) -> apply.Elsewhere | None:
+    """Returns what tells by which fields an object differs from an old one in another version, as
+    a webhook converts both; it raises Awaiting, and Unexplained where the webhook fails."""
+    shape = call.version.shape
+    if shape is None or shape.webhook is None:
+        return None
+
+    def changed(api_version: str, new: Document) -> tuple[Tree, Tree]:
+        before, after = _unowned(old), _unowned(new)
+        other = shape.of(api_version.rpartition("/")[2]) or shape
+        if other is not shape:
+            both = [before, after]
+            before, after = conversion.other_version(call.form, both, api_version)
+        return ownership.changes(before, after, other.node, reset_of(call))
+
+    return changed
+
+
+def _unowned(document: Document) -> Document:
+    """Returns a document as managers see it: without who owns what of it, and its revision."""
+    left = ("managedFields", "resourceVersion")
+    meta = {name: value for name, value in document["metadata"].items() if name not in left}
+    return {**document, "metadata": meta}
 
 
 def update(call: Call, old: Document | None, new: Document, now: float) -> Document:

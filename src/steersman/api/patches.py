@@ -93,6 +93,7 @@ class Patch(msgspec.Struct, frozen=True):
             time=rfc3339(self.now),
             subresource=call.subresource,
             reset=owners.reset_of(call),
+            elsewhere=owners.applied_elsewhere(call, old) if old is not None else None,
         )
 
 

@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         node=not arguments.no_node,
         **chosen,
         choice=controllers.read(arguments),
+        flags=flags(arguments),
     )
     try:
         if identity.clock == VIRTUAL:
@@ -85,6 +86,21 @@ def run(arguments: argparse.Namespace) -> int:
         why = os.strerror(cause.errno) if cause.errno else cause
         raise Failure(f"the server cannot serve on port {settings.port}: {why}") from error
     return 0
+
+
+def flags(arguments: argparse.Namespace) -> dict[str, str]:
+    """Returns the options as /flagz tells them, by their names."""
+    own = ("run", "status_fd")
+    given = {name: value for name, value in vars(arguments).items() if name not in own}
+    return {name.replace("_", "-"): _told(value) for name, value in given.items()}
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(str, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
 
 
 def await_identity(arguments: argparse.Namespace, directory: Directory) -> Identity:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ from steersman.api.access.settings import AccessSettings
 from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
+from steersman.api.edge.edge import Edge
+from steersman.api.edge.settings import EdgeSettings
 from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
 from steersman.api.encryption.sealed_store import SealedStore
 from steersman.api.fairness.settings import FlowSettings
@@ -73,6 +75,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     node: bool = True
     access: AccessSettings = AccessSettings()
     event_seconds: float = TTL_SECONDS
+    edge: EdgeSettings = EdgeSettings()
     flow: FlowSettings = FlowSettings()
     admission: AdmissionSettings = AdmissionSettings()
     choice: Choice = Choice()
@@ -81,6 +84,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     minor: int = NUMBER
     clock: Clock | None = None
     reloads: tuple[Reload, ...] = ()
+    flags: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def fatal(error: BaseException) -> None:
@@ -164,6 +168,7 @@ async def _serve(
         audit=settings.audit,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
         minor=settings.minor,
+        flags=settings.flags,
         clock=settings.clock,
         controls=settings.controllers,
         checks={CHECK: plugins.health} if sealed else {},
@@ -190,7 +195,8 @@ async def _serve(
             use = partial(use_again, assembly, lambda found: plugins.use(found, tasks, kept))
             again = reloading.follow(settings.reloads, use, assembly.reloads, world)
             tasks.start(again, name="configuration")
-        async with Server(assembly.api.handle, world) as server:
+        edge = Edge(assembly.api.handle, settings.edge, world)
+        async with Server(edge.handle, world) as server:
             await server.listen("127.0.0.1", settings.port, tls)
             if not guest:
                 await _listen_to_own(server, settings, tls)

@@ -7,7 +7,7 @@ apimachinery's managedfields.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -30,6 +30,10 @@ BEFORE_FIRST_APPLY: Final = "before-first-apply"
 MAX_ANNOTATIONS_BYTES: Final = 256 * 1024  # upstream's TotalAnnotationSizeLimitB
 
 _LEAF: Final[Tree] = {}
+
+# Returns what is changed and what is removed in another version, whose fields have other names,
+# where the object becomes this one; raises what keeps it from being known
+Elsewhere = Callable[[str, Document], tuple[Tree, Tree]]
 
 
 class ApplyFailed(APIError):
@@ -76,6 +80,7 @@ class _Request(NamedTuple):
     reset: FieldSet
     given: Tree
     plain: bool
+    elsewhere: Elsewhere | None
 
 
 def apply(
@@ -89,11 +94,14 @@ def apply(
     time: str,
     subresource: str = "",
     reset: FieldSet | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Document:
     """Applies a configuration; the result holds its managedFields and is not yet defaulted.
 
     live:  the object as it is, in the configuration's version; None where it is to be created
     reset: what may not be written here (`status` on the main resource) and so is not owned
+    elsewhere: what others own who wrote in another version is told by; without it all versions are
+               taken to have the same names
 
     A configuration that changes nothing returns an equal object, its times included. Raises
     Conflicts (409), BadRequest (400) and ApplyFailed (500) with upstream's texts.
@@ -109,7 +117,8 @@ def apply(
     writer = Writer(manager or ownership.UNKNOWN, "Apply", "", subresource)
     reset = reset or FieldSet()
     request = _Request(
-        live, configuration, node, structure, writer, api_version, time, reset, given, plain
+        *(live, configuration, node, structure, writer, api_version, time, reset, given, plain),
+        elsewhere,
     )
     try:
         merged = _applied(request, force)
@@ -160,9 +169,7 @@ def _applied(request: _Request, force: bool) -> Document:
     changes = comparison.compare(live, merged, request.node)
     changed = fieldset.recursive_difference(changes.changed.tree, request.reset.tree)
     removed = fieldset.recursive_difference(changes.removed.tree, request.reset.tree)
-    if not force:
-        _check_conflicts(others, changed)
-    left = ownership.given_up(others, fieldset.union(changed, removed))
+    left = _left(request, others, merged, (changed, removed), force)
     same = live is not None and equal(base, merged)
     if own:
         left.append(_own_entry(request, own, entries, same))
@@ -230,12 +237,39 @@ def _named_in(value: Any, structure: Structure) -> Tree:
     return granular.with_named(comparison.given(value, structure), structure)
 
 
-def _check_conflicts(others: list[Entry], changed: Tree) -> None:
+def _left(
+    request: _Request,
+    others: list[Entry],
+    merged: Document,
+    touched: tuple[Tree, Tree],
+    force: bool,
+) -> list[Entry]:
+    """Returns what others own afterwards; raises Conflicts."""
+    own, elsewhere = request.api_version, request.elsewhere
+    groups: dict[str, list[Entry]] = {own: others}
+    if elsewhere is not None:
+        groups = {}
+        for entry in others:
+            groups.setdefault(entry["apiVersion"], []).append(entry)
+    clashes: list[Clash] = []
+    left: list[Entry] = []
+    for version, entries in groups.items():
+        changed, removed = touched
+        if version != own and elsewhere is not None:
+            changed, removed = elsewhere(version, merged)
+        if not force:
+            clashes += _clashes(entries, changed)
+        left += ownership.given_up(entries, fieldset.union(changed, removed))
+    if clashes:
+        raise Conflicts(clashes)
+    return left
+
+
+def _clashes(others: list[Entry], changed: Tree) -> list[Clash]:
     sets = [(entry, FieldSet(entry.get("fieldsV1"))) for entry in others]
     changes = FieldSet(changed)
     clashes = [Clash(ownership.writer_of(entry), fields & changes) for entry, fields in sets]
-    if clashes := [clash for clash in clashes if clash.fields]:
-        raise Conflicts(clashes)
+    return [clash for clash in clashes if clash.fields]
 
 
 def _own_entry(request: _Request, own: Tree, entries: list[Entry], same: bool) -> Entry:

@@ -55,6 +55,9 @@ class Shape(Protocol):
     def webhook(self) -> object | None:
         """What converts to and from other versions by asking somebody, None for nobody."""
 
+    def of(self, version: str) -> Shape | None:
+        """Returns the schema of another version of the same kind, None where it has none such."""
+
     def before(self, stored: Document) -> Document | None:
         """Returns the document that `parse` will have converted, None where it has none."""
 

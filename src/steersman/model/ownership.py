@@ -83,7 +83,7 @@ def update(
         if old is None and not entries:
             own = _reset(_created(new, node), reset)
             return [entry_of(writer, own, time)] if own else []
-        changed, removed = _changes(old, new, node, reset)
+        changed, removed = changes(old, new, node, reset)
         if not changed and not removed:
             return list(entries)
         everything = fieldset.union(changed, removed)
@@ -101,7 +101,7 @@ def update(
 
 def touched(old: Document, new: Document, node: Node, reset: FieldSet | None) -> Tree:
     """Returns all fields that a write changes or removes; raises ElementError."""
-    return fieldset.union(*_changes(old, new, node, reset))
+    return fieldset.union(*changes(old, new, node, reset))
 
 
 def _given_up_by_version(
@@ -117,14 +117,15 @@ def _given_up_by_version(
     return kept
 
 
-def _changes(
+def changes(
     old: Document | None, new: Document, node: Node, reset: FieldSet | None
 ) -> tuple[Tree, Tree]:
+    """Returns the fields that a write changes, and those that it removes; raises ElementError."""
     if old is None:
         changed = _created(new, node)
         return (_reset(changed, reset), _LEAF)
-    changes = compare(old, new, node)
-    return _reset(changes.changed.tree, reset), _reset(changes.removed.tree, reset)
+    found = compare(old, new, node)
+    return _reset(found.changed.tree, reset), _reset(found.removed.tree, reset)
 
 
 def _reset(tree: Tree, reset: FieldSet | None) -> Tree:

@@ -14,7 +14,7 @@ import uvloop
 
 from customs import WIDGETS, definition, establish, version, widget
 from hooks import listening
-from served import Served, serving
+from served import APPLY, Served, serving
 from steersman.api.custom.conversion import Unconverted, is_good_bundle, read_answer, settled
 from steersman.wire.message import Request, Response
 from steersman.world.real import RealWorld
@@ -90,6 +90,66 @@ def test_objects_are_read_and_written_in_both_versions(tmp_path: Path) -> None:
         assert (await api.get(f"{LATER}/two")).ok()["spec"] == {"width": 5}
         assert len(hook.asked) == before, "what is known is not asked again"
         assert (await api.delete(f"{LATER}/two")).code == 200
+
+    hooked(tmp_path, case)
+
+
+def test_who_applied_in_another_version_is_told_by_the_names_of_that(tmp_path: Path) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        first = {**widget("one"), "spec": {"size": 3, "kept": 1}}
+        ways = {"how": APPLY, "fieldManager": "ann"}
+        (await api.patch(f"{WIDGETS}/one", first, **ways)).ok()
+        other = {**widget("one", api="v2"), "spec": {"width": 4}}
+        ways = {"how": APPLY, "fieldManager": "bob"}
+        refused = await api.patch(f"{LATER}/one", other, **ways)
+        assert refused.code == 409
+        assert refused.message == ('Apply failed with 1 conflict: conflict with "ann": .spec.size')
+        other["spec"] = {"width": 3}
+        shared = (await api.patch(f"{LATER}/one", other, **ways)).ok()
+        assert {one["manager"] for one in shared["metadata"]["managedFields"]} == {"ann", "bob"}
+        other["spec"] = {"width": 4}
+        forced = (await api.patch(f"{LATER}/one", other, **ways, force="true")).ok()
+        assert forced["spec"] == {"width": 4, "kept": 1}
+        owned = {one["manager"]: one for one in forced["metadata"]["managedFields"]}
+        assert owned["ann"]["fieldsV1"] == {"f:spec": {"f:kept": {}}}
+        assert owned["bob"]["fieldsV1"] == {"f:spec": {"f:width": {}}}
+        assert owned["bob"]["apiVersion"] == "example.com/v2"
+
+    hooked(tmp_path, case)
+
+
+def test_an_update_takes_fields_from_who_wrote_in_another_version(tmp_path: Path) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        first = {**widget("one"), "spec": {"size": 3, "kept": 1}}
+        (await api.patch(f"{WIDGETS}/one", first, how=APPLY, fieldManager="ann")).ok()
+        change = {"spec": {"width": 4}}
+        changed = (await api.patch(f"{LATER}/one", change, fieldManager="bob")).ok()
+        owned = {one["manager"]: one["fieldsV1"] for one in changed["metadata"]["managedFields"]}
+        assert owned["ann"] == {"f:spec": {"f:kept": {}}}
+        assert owned["bob"] == {"f:spec": {"f:width": {}}}
+        hook.spoil = lambda _answer: {}
+        change = {"spec": {"size": 5}}
+        kept = (await api.patch(f"{WIDGETS}/one", change, fieldManager="eve")).ok()
+        assert kept["spec"] == {"size": 5, "kept": 1}
+        assert kept["metadata"]["managedFields"] == changed["metadata"]["managedFields"]
+
+    hooked(tmp_path, case)
+
+
+def test_an_apply_fails_with_the_webhook_that_it_needs(tmp_path: Path) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        first = {**widget("one"), "spec": {"size": 3}}
+        (await api.patch(f"{WIDGETS}/one", first, how=APPLY, fieldManager="ann")).ok()
+        (await api.get(f"{LATER}/one")).ok()
+        hook.spoil = lambda _answer: {}
+        other = {**widget("one", api="v2"), "spec": {"width": 4}}
+        failed = await api.patch(f"{LATER}/one", other, how=APPLY, fieldManager="bob")
+        assert (failed.code, "conversion webhook for example.com/v2" in failed.message) == (
+            500,
+            True,
+        )
+        hook.spoil = lambda answer: answer
+        assert (await api.patch(f"{LATER}/one", other, how=APPLY, fieldManager="bob")).code == 409
 
     hooked(tmp_path, case)
 

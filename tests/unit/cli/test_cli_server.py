@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 from ports import free_port
+from steersman.cli import server as command
 from steersman.cli.directory import Directory, Identity
 from steersman.cli.failure import sole
 
@@ -42,6 +44,19 @@ def test_a_port_that_is_taken_in_the_meantime_is_told_in_one_line(tmp_path: Path
         f"steer: the server cannot serve on port {port}: Address already in use\n"
     )
     assert not directory.run(directory.identity()).exists()
+
+
+def test_options_are_told_by_their_names() -> None:
+    parser = argparse.ArgumentParser()
+    command.add("server", parser)
+    words = ["--port=7", "--no-node", "--cors-allowed-origins=//a$", "--cors-allowed-origins=//b$"]
+    told = command.flags(parser.parse_args(words))
+    assert told["port"] == "7"
+    assert (told["no-node"], told["no-controllers"]) == ("true", "false")
+    assert told["cors-allowed-origins"] == "[//a$,//b$]"
+    assert told["event-ttl"] == ""
+    assert "run" not in told
+    assert "status-fd" not in told
 
 
 def test_what_went_wrong_alone_is_taken_out_of_its_groups() -> None:

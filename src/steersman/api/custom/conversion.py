@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from steersman.api.access.awaiting import Awaiting, fetched
 from steersman.api.cache import Entry
 from steersman.api.form import Form
 from steersman.api.hooks.client import Client, Find, Unanswered, context
@@ -48,6 +49,10 @@ class Webhook:
             raise Unexplained(f"conversion webhook for {what} failed: not asked in time")
         converted: Document = orjson.loads(found)
         return converted
+
+    def knows(self, document: Document, api_version: str) -> bool:
+        """Says whether `convert` can tell a document in another version."""
+        return (_key(document), api_version) in self._known
 
     async def prepare(self, documents: Iterable[Document], api_version: str) -> None:
         """Has documents converted that are not known yet; raises Unexplained."""
@@ -175,6 +180,26 @@ def _texts(found: Any, name: str) -> dict[str, str]:
     if wrong:
         raise Unconverted(wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]")
     return found
+
+
+def other_version(form: Form, documents: Sequence[Document], api_version: str) -> list[Document]:
+    """Returns documents of one version in another; raises Awaiting where the webhook is to be asked
+    first, Unexplained where it failed."""
+    shape = form.served.shape
+    webhook = shape.webhook if shape is not None else None
+    assert isinstance(webhook, Webhook)
+    if isinstance(failure := fetched().get((webhook, api_version)), Unexplained):
+        raise failure
+    if not all(webhook.knows(one, api_version) for one in documents):
+
+        async def fetch() -> None:
+            try:
+                await webhook.prepare(documents, api_version)
+            except Unexplained as error:
+                fetched()[webhook, api_version] = error
+
+        raise Awaiting(fetch)
+    return [webhook.convert(one, api_version) for one in documents]
 
 
 async def ready(form: Form, entries: Iterable[Entry]) -> None:

@@ -165,6 +165,10 @@ class Shape:
         """What converts to and from other versions, None where nothing needs to."""
         return self._family.webhook
 
+    def of(self, version: str) -> Shape | None:
+        """Returns the schema of another version of the same definition."""
+        return self._family.get(version)
+
     def prune(self, document: Document) -> Document:
         """Takes away, in place, what this version does not have."""
         pruning.prune(document, self.raw)

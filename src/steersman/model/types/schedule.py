@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from steersman.model.gotext import quote
+from steersman.model.duration import parse_go
 
 
 class ScheduleError(ValueError):
@@ -78,17 +78,6 @@ _DESCRIPTORS: Final = {
 }
 _EVERY: Final = "@every "
 _ZONE: Final = re.compile(r"(?:CRON_)?TZ=(\S*) +(.*)", re.DOTALL)
-_UNITS: Final = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "μs": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
-    "m": 60.0,
-    "h": 3600.0,
-}
-_SPAN: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]*)([^0-9.]*)", re.ASCII)
 # int64's digits: a longer number is out of range, and Python would read it slowly
 _MOST_DIGITS: Final = 19
 # Schedules that stay read: a cron job's is asked for again with every change of its jobs
@@ -186,21 +175,8 @@ def _number(text: str, whole: str, bounds: Bounds | None) -> int:
 def _span(text: str) -> float:
     """Returns Go's duration in whole seconds, one at least (time.ParseDuration, cron.Every)."""
     given = text.removeprefix(_EVERY)
-    rest = given[1:] if given[:1] in ("-", "+") else given
-    if rest == "0":
-        return 1.0
-    seconds, wrong = 0.0, "" if rest else f"invalid duration {quote(given)}"
-    while rest and not wrong:
-        found = _SPAN.match(rest)
-        if found is None or found[1] == ".":
-            wrong = f"invalid duration {quote(given)}"
-        elif not found[2]:
-            wrong = f"missing unit in duration {quote(given)}"
-        elif found[2] not in _UNITS:
-            wrong = f"unknown unit {quote(found[2])} in duration {quote(given)}"
-        else:
-            seconds += float(found[1]) * _UNITS[found[2]]
-            rest = rest[found.end() :]
-    if wrong:
-        raise ScheduleError(f"failed to parse duration {text}: time: {wrong}")
-    return 1.0 if given.startswith("-") else max(1.0, float(int(seconds)))
+    try:
+        seconds = parse_go(given)
+    except ValueError as error:
+        raise ScheduleError(f"failed to parse duration {text}: {error}") from error
+    return max(1.0, float(int(seconds)))
