@@ -379,6 +379,7 @@ def _registration(
         reserved=_reserved(settings, tools.facts),
         devices=plugins.devices.capacity,
         images=NodeImages(chosen.kept.images, tools.world).look,
+        say=tools.say_node,
     )
     chosen.watch(registration.changed, tasks)
     monitor.changed = shutdown.changed = registration.changed
