@@ -508,7 +508,7 @@ def _tools(
     tasks: Tasks,
 ) -> Tools:
     paths = Paths(settings.directory.absolute())
-    facts = machine.read(settings.directory)
+    facts = replace(machine.read(settings.directory), most_pods=settings.placing.most_pods)
     kept = _reserved(settings, facts)
     parts = make_parts(settings.placing, read_topology(facts), paths.root, kept)
     limits = Machine(allocatable(facts, kept))
@@ -548,6 +548,7 @@ def _tools(
         claims=plugins.claims,
         node=lambda: node.get(NODE.ref("", settings.name)),
         swap=make_swap(settings.placing, facts),
+        pod_processes=settings.placing.pod_processes,
         page_sizes=tuple(facts.pages) if cgroups.has_controller("hugetlb") else (),
     )
 

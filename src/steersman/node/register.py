@@ -35,7 +35,6 @@ RENEW_SECONDS = 10.0  # a quarter of it
 SHUTTING_DOWN = "NodeShutdown"
 STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
 REGISTER_RETRY_SECONDS = 0.2
-MOST_PODS = 110
 # What not every node of this minor can do (KEP-5328): those of its features that are here
 DECLARED = ("InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits")
 # Of each pressure: reason and message while it is there
@@ -146,7 +145,7 @@ def capacity(facts: Facts) -> dict[str, str]:
         "ephemeral-storage": f"{facts.disk_bytes // 1024}Ki",
         **pages,
         "memory": f"{facts.memory_bytes // 1024}Ki",
-        "pods": str(MOST_PODS),
+        "pods": str(facts.most_pods),
     }
 
 

@@ -409,7 +409,7 @@ def test_paths_of_the_port_answer(tmp_path: Path) -> None:
 
         configuration = render_configuration(
             *("10.0.0.1", 10250, ROOT, "10.96.0.10", "cluster.local"),
-            {"failSwapOn": False},
+            {"failSwapOn": False, "maxPods": 110},
             {"imageGCHighThresholdPercent": 85},
         )
         measured, files = measuring(2, tmp_path, world), cast(Any, NoFiles())
