@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node_cluster import ROOT, SECONDS, SLEEP, Cluster, Session, clusters, needs_root, runs
+from node_cluster import ROOT, SECONDS, SLEEP, Cluster, Session, clusters, ended, needs_root, runs
 
 from ports import free_port
 from steersman.model.kinds.event import EVENT
+from steersman.model.kinds.node import NODE
 from steersman.node.pressure import enforcing
 from steersman.runtime.kernel import cgroups
 from steersman.world.real import RealWorld
@@ -47,6 +48,8 @@ def cluster() -> Iterator[Cluster]:
         "--enforce-node-allocatable": "pods,system-reserved,kube-reserved-compressible",
         "--system-reserved-cgroup": SYSTEM,
         "--kube-reserved-cgroup": KUBE,
+        "--pod-max-pids": "30",
+        "--max-pods": "7",
     }
     try:
         with clusters(*(f"{name}={text}" for name, text in options.items())) as made:
@@ -100,6 +103,20 @@ def test_pods_have_what_is_not_reserved_and_keep_to_it_when_none_is_left(cluster
         assert value(SYSTEM, "cpu.shares") == 256
         assert value(KUBE, "cpu.shares") == 512
         assert value(KUBE, "memory.limit_in_bytes") > memory
+
+    cluster.run(scenario)
+
+
+def test_a_pod_has_no_more_processes_than_a_pod_may(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        (node,) = (await session.client.list(NODE)).items
+        assert node.status.allocatable["pods"] == "7"
+        script = "i=0; while [ $i -lt 60 ]; do sleep 100 & i=$((i+1)); done"
+        await session.create("bomb", script=script, spec={"restartPolicy": "Never"})
+        pod = await session.until("bomb", ended)
+        assert pod.status.phase == "Failed"
+        assert "can't fork" in cluster.log(pod)
+        await session.delete("bomb")
 
     cluster.run(scenario)
 

@@ -145,6 +145,12 @@ def test_the_nodes_own_login_is_for_all_of_its_pods(cluster: Cluster) -> None:
     cluster.run(scenario)
 
 
+def is_refused(pod: Pod) -> bool:
+    """Whether a container could not be made."""
+    waiting = [it.state.waiting for it in pod.status.container_statuses]
+    return any(it is not None and it.reason.startswith("CreateContainer") for it in waiting)
+
+
 def test_an_image_is_a_volume_that_is_only_read(cluster: Cluster) -> None:
     volumes = [
         {"name": "one", "image": {"reference": IMAGE}},
@@ -166,6 +172,14 @@ def test_an_image_is_a_volume_that_is_only_read(cluster: Cluster) -> None:
         assert "Read-only file system" in text
         assert "kept\n" in text
         await session.delete("image")
+        mount = [{"name": "one", "mountPath": "/v", "subPath": "no/such"}]
+        spec = {"volumes": volumes[:1]}
+        await session.create("lost", script=SLEEP, volumeMounts=mount, spec=spec)
+        pod = await session.until("lost", is_refused)
+        (lost,) = (it.state.waiting for it in pod.status.container_statuses)
+        assert lost is not None and lost.reason == "CreateContainerError"
+        assert lost.message.endswith("/v: No such file or directory")
+        await session.delete("lost")
         spec = {"volumes": volumes[1:]}
         mount = [{"name": "none", "mountPath": "/v"}]
         pod = await session.create("none", script=SLEEP, volumeMounts=mount, spec=spec)

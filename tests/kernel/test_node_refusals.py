@@ -22,6 +22,8 @@ async def refused(session: Session, name: str, reason: str, why: str, **fields: 
     text = f"Predicate {reason} failed: node(s) {why}"
     assert (pod.status.phase, pod.status.reason) == ("Failed", reason)
     assert pod.status.message == f"Pod was rejected: {text}"
+    # What kubectl shows is the reason then, and not how a container is that never began
+    assert pod.status.container_statuses == pod.status.init_container_statuses == ()
     assert await hears(session, pod, reason) == text
     await session.delete(name)
 

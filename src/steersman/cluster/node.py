@@ -394,6 +394,7 @@ def _registration(
         reserved=_reserved(settings, tools.facts),
         devices=plugins.devices.capacity,
         images=NodeImages(chosen.kept.images, tools.world).look,
+        say=tools.say_node,
     )
     chosen.watch(registration.changed, tasks)
     monitor.changed = shutdown.changed = registration.changed
@@ -522,7 +523,7 @@ def _tools(
     tasks: Tasks,
 ) -> Tools:
     paths = Paths(settings.directory.absolute())
-    facts = machine.read(settings.directory)
+    facts = replace(machine.read(settings.directory), most_pods=settings.placing.most_pods)
     kept = _reserved(settings, facts)
     parts = make_parts(settings.placing, read_topology(facts), paths.root, kept)
     limits = Machine(allocatable(facts, kept))
@@ -562,6 +563,7 @@ def _tools(
         claims=plugins.claims,
         node=lambda: node.get(NODE.ref("", settings.name)),
         swap=make_swap(settings.placing, facts),
+        pod_processes=settings.placing.pod_processes,
         page_sizes=tuple(facts.pages) if cgroups.has_controller("hugetlb") else (),
     )
 

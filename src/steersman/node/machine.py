@@ -13,12 +13,13 @@ import msgspec
 from steersman.images.documents import MACHINES
 
 HUGE_PAGES: Final = Path("/sys/kernel/mm/hugepages")
+MOST_PODS: Final = 110  # kubelet's maxPods
 _KIB: Final = 1024
 
 
 class Facts(msgspec.Struct, frozen=True):
     """A machine; amounts in whole units. `pages` are its huge pages, by size in bytes, `processes`
-    how many there may be (kubelet's pidlimit)."""
+    how many there may be (kubelet's pidlimit), `most_pods` how many pods it is to have."""
 
     cpus: int
     memory_bytes: int
@@ -32,6 +33,7 @@ class Facts(msgspec.Struct, frozen=True):
     pages: Mapping[int, int] = {}
     swap_bytes: int = 0
     processes: int = 0
+    most_pods: int = MOST_PODS
 
 
 def read(directory: Path) -> Facts:

@@ -17,12 +17,13 @@ from steersman.model import local_path
 from steersman.model.errors import AlreadyExists, APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE
-from steersman.model.kinds.node import ATTACHES, NODE, Node
+from steersman.model.kinds.node import ATTACHES, NODE, Node, NodeStatus
 from steersman.model.quantity import Quantity, of_bytes, parse
 from steersman.model.times import rfc3339, rfc3339_micro
 from steersman.model.types.condition import condition
 from steersman.node.engine.interface import Features, Handler
 from steersman.node.machine import Facts
+from steersman.node.pressure.monitor import EVENTS
 from steersman.node.render.huge_pages import resource_of
 from steersman.world.interface import World
 
@@ -34,7 +35,6 @@ RENEW_SECONDS = 10.0  # a quarter of it
 SHUTTING_DOWN = "NodeShutdown"
 STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
 REGISTER_RETRY_SECONDS = 0.2
-MOST_PODS = 110
 # What not every node of this minor can do (KEP-5328): those of its features that are here
 DECLARED = ("InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits")
 # Of each pressure: reason and message while it is there
@@ -145,7 +145,7 @@ def capacity(facts: Facts) -> dict[str, str]:
         "ephemeral-storage": f"{facts.disk_bytes // 1024}Ki",
         **pages,
         "memory": f"{facts.memory_bytes // 1024}Ki",
-        "pods": str(MOST_PODS),
+        "pods": str(facts.most_pods),
     }
 
 
@@ -213,7 +213,7 @@ class Registration:
     `pressures` gives the conditions of pressure, `features` are the engine's, `trouble` gives why
     it cannot be used now and `devices` what plugins offer; `changed` is called when one of them
     changes. `reserved` is what pods may not use. `images` is asked at each beat for those that
-    are here."""
+    are here. `say` tells an event of the node: its kind, reason and note."""
 
     def __init__(
         self,
@@ -228,6 +228,7 @@ class Registration:
         reserved: Mapping[str, Quantity] = {},
         devices: Callable[[], Devices] = lambda: NO_DEVICES,
         images: Callable[[], Awaitable[Sequence[Document]]] = _no_images,
+        say: Callable[[str, str, str], None] = lambda kind, reason, note: None,
     ) -> None:
         self._features = features
         self._trouble = trouble
@@ -235,6 +236,7 @@ class Registration:
         self._pressures = pressures
         self._devices = devices
         self._images = images
+        self._say = say
         self._told_images: Sequence[Document] = ()
         self._changed = asyncio.Event()
         self._client = client
@@ -251,6 +253,9 @@ class Registration:
 
     async def run(self) -> None:
         """Registers, then beats for ever."""
+        self._say("Normal", "Starting", "Starting kubelet.")
+        for kind, (with_it, without) in EVENTS.items():
+            self._say_status(with_it if kind in self._pressures() else without)
         await self._register()
         self.registered.set()
         told = self._world.now()
@@ -315,6 +320,21 @@ class Registration:
         patch = {"status": status}
         await self._client.patch(self._ref, patch, how="strategic", subresource="status")
         self._told_images = images
+        self._say_changes(old.status, status)
+
+    def _say_changes(self, old: NodeStatus, new: Document) -> None:
+        """Tells that the machine was booted since, or that the node is ready now, or no more."""
+        boot = self._facts.boot_id
+        if old.node_info.boot_id not in ("", boot):
+            note = f"Node {self._place.name} has been rebooted, boot id: {boot}"
+            self._say("Warning", "Rebooted", note)
+        before = condition(old.conditions, "Ready")
+        (ready,) = (it["status"] for it in new["conditions"] if it["type"] == "Ready")
+        if before is not None and before.status != ready:
+            self._say_status("NodeReady" if ready == "True" else "NodeNotReady")
+
+    def _say_status(self, reason: str) -> None:
+        self._say("Normal", reason, f"Node {self._place.name} status is now: {reason}")
 
     async def _renew(self) -> None:
         ref = LEASE.ref(LEASE_NAMESPACE, self._place.name)

@@ -14,6 +14,7 @@ from steersman.model.times import rfc3339
 from steersman.model.types.condition import Condition, condition
 from steersman.model.types.container import Container, ResourceRequirements, VolumeMount
 from steersman.node import containers
+from steersman.node.admission.refusing import is_refused
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, container_id
 from steersman.node.plan import ENDED, is_finished, is_initialized
 from steersman.node.pressure import preemption
@@ -41,19 +42,9 @@ def render_status(
         "hostIPs": [WHOLE, {"ip": host}],
         "startTime": rfc3339(seen.began_at),
         "conditions": _conditions(pod, seen, phase, now),
-        "containerStatuses": [_container(pod, it, seen, now) for it in pod.spec.containers],
     }
-    for container, told in zip(pod.spec.containers, status["containerStatuses"], strict=True):
-        if devices := health(pod, container):
-            told["allocatedResourcesStatus"] = list(devices)
-    if pod.spec.init_containers:
-        status["initContainerStatuses"] = [
-            _container(pod, it, seen, now) for it in pod.spec.init_containers
-        ]
-    if pod.spec.ephemeral_containers:
-        status["ephemeralContainerStatuses"] = [
-            _container(pod, it, seen, now) for it in pod.spec.ephemeral_containers
-        ]
+    if not is_refused(seen):
+        status |= _all_containers(pod, seen, now, health)
     if pod.spec.resources is not None:
         status["resources"] = _sides(pod.spec.resources)
         status["allocatedResources"] = dict(pod.spec.resources.requests)
@@ -115,6 +106,22 @@ def _is_stopping(pod: Pod, seen: Observed) -> bool:
 
 
 # Containers
+
+
+def _all_containers(pod: Pod, seen: Observed, now: float, health: Health) -> Document:
+    """Returns the lists of containers, of each sort that the pod has."""
+    sorts = {
+        "containerStatuses": pod.spec.containers,
+        "initContainerStatuses": pod.spec.init_containers,
+        "ephemeralContainerStatuses": pod.spec.ephemeral_containers,
+    }
+    found = {
+        field: [_container(pod, it, seen, now) for it in its] for field, its in sorts.items() if its
+    }
+    for container, told in zip(pod.spec.containers, found["containerStatuses"], strict=True):
+        if devices := health(pod, container):
+            told["allocatedResourcesStatus"] = list(devices)
+    return found
 
 
 def _container(pod: Pod, container: Container, seen: Observed, now: float) -> Document:

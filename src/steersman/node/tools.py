@@ -49,6 +49,7 @@ class Tools(msgspec.Struct, frozen=True):
     counts:    what the agent counts of its own work
     page_sizes: of the huge pages whose use is limited
     swap:      how much of it containers may use
+    pod_processes: how many each pod may have, -1 for any number
     node:      the Node, as far as it is known
     """
 
@@ -77,6 +78,7 @@ class Tools(msgspec.Struct, frozen=True):
     counts: Counts = msgspec.field(default_factory=Counts)
     page_sizes: tuple[int, ...] = ()
     swap: Swap = NO_SWAP
+    pod_processes: int = -1
     node: Callable[[], Node | None] = lambda: None
 
     def say(

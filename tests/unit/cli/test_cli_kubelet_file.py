@@ -50,6 +50,8 @@ reservedMemory:
 kubeReserved: {memory: 1Gi}
 systemReserved: {memory: 2Gi}
 memorySwap: {swapBehavior: LimitedSwap}
+maxPods: 250
+podPidsLimit: -1
 """
 WORDS = {
     "--pod-manifest-path=/srv/pods",
@@ -78,6 +80,7 @@ WORDS = {
     "--system-reserved=memory=2Gi",
     "--memory-swap-behavior=LimitedSwap",
     "--fail-swap-on=true",
+    "--max-pods=250",
 }
 
 
@@ -118,10 +121,10 @@ def test_what_the_file_says_is_checked_as_options_are(tmp_path: Path) -> None:
 
 
 def test_every_field_that_cannot_be_is_named() -> None:
-    assert told(evictionhard={"a": "b"}, serverTLSBootstrap=True, maxPods=250) == (
+    assert told(evictionhard={"a": "b"}, serverTLSBootstrap=True, nodeLeaseDurationSeconds=9) == (
         "evictionhard: this node does not read it (is it evictionHard?); "
         "serverTLSBootstrap: this node does not read it; "
-        "maxPods: this node knows 110 alone"
+        "nodeLeaseDurationSeconds: this node knows 40 alone"
     )
     assert told(cgroupDriver="systemd") == 'cgroupDriver: this node knows "cgroupfs" alone'
     assert told(enableServer=False) == "enableServer: this node knows true alone"

@@ -70,11 +70,13 @@ def write(directory: Path, **files: str) -> None:
         (directory / name.replace("__", ".")).write_text(text)
 
 
-def unified(root: Path, path: str, cpu: int, memory: int, limit: str = "max") -> None:
+def unified(
+    root: Path, path: str, cpu: int, memory: int, limit: str = "max", throttled: str = ""
+) -> None:
     """Records a group of version 2; `cpu` in microseconds."""
     write(
         root / path.lstrip("/"),
-        cpu__stat=f"usage_usec {cpu}\nuser_usec 1\n",
+        cpu__stat=f"usage_usec {cpu}\nuser_usec 1\n{throttled}",
         memory__current=f"{memory}\n",
         memory__stat=f"anon {memory // 2}\ninactive_file {MEBI}\n",
         memory__max=f"{limit}\n",
@@ -243,6 +245,20 @@ def test_container_metrics_have_cadvisors_names(tmp_path: Path) -> None:
         assert line in lines
 
 
+def test_who_has_a_quota_is_told_how_often_it_held_them_back(tmp_path: Path) -> None:
+    found, _ = look(2, tmp_path)
+    throttled = "nr_periods 9\nnr_throttled 2\nthrottled_usec 1500000\n"
+    unified(tmp_path / "groups", f"{POD}/web.2", 1, MEBI, throttled=throttled)
+    text = prometheus.render(families.container_metrics(ROOT, found.pods())).decode()
+    told = {line.split("{")[0]: line.split()[-2] for line in text.splitlines() if "_cfs_" in line}
+    told = {name: value for name, value in told.items() if name.startswith("container_")}
+    assert told == {
+        "container_cpu_cfs_periods_total": "9",
+        "container_cpu_cfs_throttled_periods_total": "2",
+        "container_cpu_cfs_throttled_seconds_total": "1.5",
+    }
+
+
 def test_a_summary_has_rates_from_the_second_time_on(tmp_path: Path) -> None:
     found, pods = look(2, tmp_path)
     machine = found.machine()
@@ -409,7 +425,7 @@ def test_paths_of_the_port_answer(tmp_path: Path) -> None:
 
         configuration = render_configuration(
             *("10.0.0.1", 10250, ROOT, "10.96.0.10", "cluster.local"),
-            {"failSwapOn": False},
+            {"failSwapOn": False, "maxPods": 110},
             {"imageGCHighThresholdPercent": 85},
         )
         measured, files = measuring(2, tmp_path, world), cast(Any, NoFiles())

@@ -59,6 +59,8 @@ def test_flags_are_read() -> None:
         "enforceNodeAllocatable": ["pods"],
         "kubeReserved": {"memory": "100Mi"},
         "systemReserved": {"memory": "1Gi", "cpu": "100m"},
+        "maxPods": 110,
+        "podPidsLimit": -1,
         "failSwapOn": False,
     }
 
@@ -109,6 +111,11 @@ def test_what_is_enforced_is_read_and_told_with_its_groups() -> None:
         ({"topology_manager_policy_options": "a=1"}, 'unknown Topology Manager Policy option: "a"'),
         ({"topology_manager_policy_options": "max-allowable-numa-nodes=4"}, "not be less than 8"),
         ({"topology_manager_policy_options": "max-allowable-numa-nodes=x"}, "to integer"),
+        (
+            {"max_pods": "-1"},
+            "invalid configuration: maxPods (--max-pods) -1 must not be a negative number",
+        ),
+        ({"pod_max_pids": "few"}, "--pod-max-pids few: it must be a whole number"),
         ({"kube_reserved": "gpu=1"}, "--kube-reserved: cannot reserve gpu"),
         ({"kube_reserved": "cpu=one"}, "cpu=one is not a quantity"),
         ({"system_reserved": "cpu=-1"}, "cannot be negative"),

@@ -30,6 +30,11 @@ class Client(APIClient):
 
     fails: list[Exception]
     images: tuple[dict[str, Any], ...] = ()
+    said: list[str]
+
+    def say(self, kind: str, reason: str, note: str) -> None:
+        """Takes an event of the node."""
+        self.said.append(f"{kind} {reason}: {note}")
 
     async def list_images(self) -> Sequence[dict[str, Any]]:
         """What there is of images on the node."""
@@ -47,8 +52,10 @@ async def registering(api: Served, *fails: Exception) -> AsyncIterator[Registrat
     async with api.world.tasks() as tasks:
         transport = LocalTransport(api.assembly.api.handle, NODE_USER, tasks)
         client = Client(transport, api.world, find=api.assembly.kinds.of)
-        client.fails = list(fails)
-        made = Registration(client, api.world, PLACE, FACTS, images=client.list_images)
+        client.fails, client.said = list(fails), []
+        made = Registration(
+            client, api.world, PLACE, FACTS, images=client.list_images, say=client.say
+        )
         tasks.start(made.run(), name="registration")
         await made.registered.wait()
         yield made
@@ -151,3 +158,29 @@ async def test_images_that_come_and_go_are_told_with_the_next_beat(api: Served) 
         client.images = ()
         await api.world.sleep(10.5)
         assert "images" not in (await api.get(NODE)).document["status"]
+
+
+@served
+async def test_a_node_tells_of_its_beginning_of_a_boot_and_of_being_ready_again(
+    api: Served,
+) -> None:
+    async with registering(api) as registration:
+        client = registration._client
+        assert isinstance(client, Client)
+        start = [
+            "Normal Starting: Starting kubelet.",
+            "Normal NodeHasSufficientMemory: Node vm status is now: NodeHasSufficientMemory",
+            "Normal NodeHasNoDiskPressure: Node vm status is now: NodeHasNoDiskPressure",
+            "Normal NodeHasSufficientPID: Node vm status is now: NodeHasSufficientPID",
+        ]
+        assert client.said == start
+    lost = {"conditions": [{"type": "Ready", "status": "Unknown"}], "nodeInfo": {"bootID": "a"}}
+    await api.patch(f"{NODE}/status", {"status": lost})
+    async with registering(api) as registration:
+        client = registration._client
+        assert isinstance(client, Client)
+        assert client.said == [
+            *start,
+            "Warning Rebooted: Node vm has been rebooted, boot id: b",
+            "Normal NodeReady: Node vm status is now: NodeReady",
+        ]

@@ -52,6 +52,7 @@ class Node:
                 claims=SimpleNamespace(unprepare=self.unprepare),
                 page_sizes=(),
                 swap=NO_SWAP,
+                pod_processes=-1,
                 paths=Paths(root),
                 place=SimpleNamespace(address="10.0.0.1"),
                 resolution=Resolution("10.96.0.10", "cluster.local", ""),
@@ -100,6 +101,12 @@ def test_a_sandbox_is_made_and_connected_and_its_files_name_its_address(node: No
     assert node.wanted["resources"] == {"cpu": {"shares": 2}}
     assert "10.244.0.5\tweb" in (node.tools.paths.etc(UID) / "hosts").read_text()
     assert node.said == []
+
+
+def test_a_pod_has_as_many_processes_as_a_node_lets_each_have(node: Node) -> None:
+    cast(Any, node.tools).pod_processes = 40
+    node.start(pod())
+    assert node.wanted["resources"]["pids"] == {"limit": 40}
 
 
 def test_a_pod_in_the_nodes_network_is_not_connected(node: Node) -> None:

@@ -360,7 +360,8 @@ def test_a_subpath_through_a_file_is_refused_by_name(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with stage.open() as (tools, tasks):
             await begin(stage, tools, tasks, observed(ready=True))
-            await stage.events.until('failed to prepare subPath "file/below": Not a directory')
+            text = 'Error: failed to prepare subPath for volumeMount "room" of container "app"'
+            await stage.events.until(text)
             status = await stage.api.until(lambda told: "message" in state_of(told)["waiting"])
             assert state_of(status)["waiting"]["reason"] == "CreateContainerConfigError"
 

@@ -10,6 +10,7 @@ from node_documents import NOW, UID, deleted, exited, observed, pod, running
 
 from steersman.model.times import rfc3339
 from steersman.node import status
+from steersman.node.admission.refusing import refused
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, Trouble, container_id
 
 RUNNING = {"phase": "Running"}
@@ -258,6 +259,12 @@ def test_a_pod_given_up_by_the_node_says_why() -> None:
         "DeadlineExceeded",
         "too long",
     )
+
+
+def test_of_the_containers_of_a_pod_that_is_refused_there_is_nothing_to_tell() -> None:
+    document = told(refused(observed(), "OutOfcpu", "no room"))
+    assert (document["phase"], document["reason"]) == ("Failed", "OutOfcpu")
+    assert not [field for field in document if field.endswith("ontainerStatuses")]
 
 
 def test_ephemeral_containers_are_told_and_never_ready() -> None:

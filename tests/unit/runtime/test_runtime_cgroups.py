@@ -250,11 +250,19 @@ def test_counters_of_version_2(tmp_path: pathlib.Path) -> None:
     }
     record(tmp_path / "g", {"memory.swap.max": "max\n"})
     assert group.statistics()["swap_limit_bytes"] == (1 << 63) - 1
+    record(tmp_path / "g", {"cpu.stat": "nr_periods 9\nnr_throttled 2\nthrottled_usec 7\n"})
+    assert throttling(group) == (9, 2, 7000)
     (tmp_path / "g/memory.swap.current").unlink()
     assert "swap_usage_bytes" not in group.statistics()
     assert group.oom_kills() == 3
     assert group.processes() == [7, 9, 12]
     assert group.views() == [("", str(tmp_path / "g"))]
+
+
+def throttling(group: LegacyCgroup | UnifiedCgroup) -> tuple[int, int, int]:
+    found = group.statistics()
+    throttled = found["cpu_throttled_periods"], found["cpu_throttled_nanoseconds"]
+    return found["cpu_periods"], *throttled
 
 
 def legacy(tmp_path: pathlib.Path) -> tuple[LegacyCgroup, pathlib.Path]:
@@ -328,6 +336,13 @@ def test_counters_of_version_1(tmp_path: pathlib.Path) -> None:
     }
     (tmp_path / "memory/pod/memory.memsw.limit_in_bytes").unlink()
     assert "swap_usage_bytes" not in group.statistics()  # the kernel does not count it
+    record(tmp_path / "cpu,cpuacct" / "pod", {"cpu.stat": "nr_periods 0\nnr_throttled 0\n"})
+    assert "cpu_periods" not in group.statistics()  # there is no quota
+    record(
+        tmp_path / "cpu,cpuacct" / "pod",
+        {"cpu.stat": "nr_periods 9\nnr_throttled 2\nthrottled_time 7\n"},
+    )
+    assert throttling(group) == (9, 2, 7)
     assert group.oom_kills() == 2
 
 

@@ -39,6 +39,10 @@ def _number(value: Any) -> int:
     return value
 
 
+def _count(value: Any) -> str:
+    return str(_number(value))
+
+
 def _seconds(value: Any) -> int:
     from steersman.model.duration import parse_duration
 
@@ -132,6 +136,8 @@ _FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "kubeReservedCgroup": ("kube_reserved_cgroup", _text),
     "memorySwap": ("memory_swap_behavior", _swap),
     "failSwapOn": ("fail_swap_on", _truth),
+    "maxPods": ("max_pods", _count),
+    "podPidsLimit": ("pod_max_pids", _count),
 }
 # What this node does, and cannot be told to do otherwise
 _FIXED: Final[Mapping[str, Any]] = {
@@ -145,7 +151,6 @@ _FIXED: Final[Mapping[str, Any]] = {
     "fileCheckFrequency": "20s",
     "hairpinMode": "hairpin-veth",
     "httpCheckFrequency": "20s",
-    "maxPods": 110,
     "nodeLeaseDurationSeconds": 40,
     "seccompDefault": True,
     "serializeImagePulls": False,

@@ -78,6 +78,8 @@ TEXTS: Final = (
         "LimitedSwap: Burstable containers may use a share of the swap, with control groups of "
         "version 2",
     ),
+    ("--max-pods", "N", "110", "how many pods the node takes"),
+    ("--pod-max-pids", "N", "-1", "how many processes a pod may have (-1: as many as all may)"),
     ("--fail-swap-on", "BOOL", "false", "whether the node does not start where there is swap"),
 )
 

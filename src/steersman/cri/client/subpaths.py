@@ -41,7 +41,7 @@ class SubPaths:
 
     def _bind(self, order: Order, number: int, mount: VolumeMount, path: str) -> Path:
         volume = order.ground.volumes[mount.name]
-        make_subpath(volume, path)
+        make_subpath(volume, path, mount, order.container.name)
         name = engine_name(order.container.name, order.attempt)
         place = self._folder(order.pod.metadata.uid) / name / str(number)
         root = os.open(volume, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

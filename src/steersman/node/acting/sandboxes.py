@@ -35,6 +35,8 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
     resources = limits.render_pod_resources(
         pod, exclusive=exclusive, page_sizes=tools.page_sizes, swap=tools.swap
     )
+    if tools.pod_processes > 0:
+        resources["pids"] = {"limit": tools.pod_processes}
     made = await tools.engine.start_sandbox(pod, handler, resources, ids)
     try:
         shown = made.addresses or (tools.place.address,)

@@ -169,7 +169,7 @@ class OwnEngine:
         else:
             _inject(document, container, order.injection)
         if any(it.get("subPath") for it in document["mounts"]):
-            await asyncio.to_thread(_make_subpaths, document)
+            await asyncio.to_thread(_make_subpaths, pod, container, document)
         if container.target_container_name:
             await self._share_processes(order, container.target_container_name, document)
         name = engine_name(container.name, order.attempt)
@@ -263,7 +263,11 @@ def _inject(document: Document, container: Container, injection: Injection) -> N
         raise EngineError("failed", str(error)) from error
 
 
-def _make_subpaths(document: Document) -> None:
+def _make_subpaths(pod: Pod, container: Container, document: Document) -> None:
+    """Makes what subPaths name; in an image nothing is made, and the runtime says what is not
+    there."""
+    images = {it.name for it in pod.spec.volumes if it.image is not None}
+    own = {it.mount_path: it for it in container.volume_mounts if it.name not in images}
     for mount in document["mounts"]:
-        if mount.get("subPath"):
-            make_subpath(Path(mount["source"]), mount["subPath"])
+        if mount.get("subPath") and (found := own.get(mount["destination"])) is not None:
+            make_subpath(Path(mount["source"]), mount["subPath"], found, container.name)

@@ -12,7 +12,7 @@ from steersman.model.quantity import of_bytes
 from steersman.node.pressure.images import Bounds
 from steersman.node.pressure.monitor import Options
 from steersman.node.pressure.thresholds import TRANSITION_SECONDS, Threshold
-from steersman.node.register import LEASE_SECONDS, MOST_PODS
+from steersman.node.register import LEASE_SECONDS
 from steersman.node.status import go_duration
 from steersman.runtime.logs import MAX_FILE_BYTES, MAX_FILES
 
@@ -36,7 +36,6 @@ def render_configuration(
         "clusterDomain": domain,
         "containerLogMaxSize": f"{MAX_FILE_BYTES // (1024 * 1024)}Mi",
         "containerLogMaxFiles": MAX_FILES,
-        "maxPods": MOST_PODS,
         "nodeLeaseDurationSeconds": LEASE_SECONDS,
         **told,
     }

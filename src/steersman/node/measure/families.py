@@ -225,6 +225,24 @@ _READINGS: Final[Sequence[tuple[str, str, Type, Callable[[Reading], float]]]] = 
         lambda one: one.processes,
     ),
 )
+# Of those that have a quota
+_QUOTAS: Final[Sequence[tuple[str, str, Callable[[Reading], float]]]] = (
+    (
+        "periods",
+        "Number of elapsed enforcement period intervals.",
+        lambda one: one.periods or 0,
+    ),
+    (
+        "throttled_periods",
+        "Number of throttled period intervals.",
+        lambda one: one.throttled_periods,
+    ),
+    (
+        "throttled_seconds",
+        "Total time duration the container has been throttled.",
+        lambda one: one.throttled_nanos / 1e9,
+    ),
+)
 _LINKS: Final[Sequence[tuple[str, str, Callable[[Traffic], float]]]] = (
     ("receive_bytes", "bytes received", lambda link: link.received_bytes),
     ("receive_errors", "errors encountered while receiving", lambda link: link.received_errors),
@@ -256,6 +274,15 @@ def container_metrics(root: str, pods: Sequence[MeasuredPod]) -> list[Family]:
                 [Sample(labels, read(one), one.time) for labels, one, _ in found],
             )
             for name, told, kind, read in _READINGS
+        ),
+        *(
+            Family(
+                f"container_cpu_cfs_{name}_total",
+                told,
+                "counter",
+                [Sample(it, read(one), one.time) for it, one, _ in found if one.periods],
+            )
+            for name, told, read in _QUOTAS
         ),
         Family(
             "container_start_time_seconds",

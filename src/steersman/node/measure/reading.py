@@ -22,7 +22,7 @@ _IDLE: Final = (3, 4)  # columns of /proc/stat: idle, iowait
 
 class Reading(msgspec.Struct, frozen=True):
     """What a control group used up to `time`; a limit of 0 is none. Of swap None is known where
-    nobody counts it, and of its limit where there is none."""
+    nobody counts it, and of its limit where there is none; of periods where there is no quota."""
 
     time: float
     cpu_nanos: int
@@ -33,6 +33,9 @@ class Reading(msgspec.Struct, frozen=True):
     processes: int
     swap_bytes: int | None = None
     swap_limit_bytes: int | None = None
+    periods: int | None = None
+    throttled_periods: int = 0
+    throttled_nanos: int = 0
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -72,6 +75,9 @@ def read_group(group: Cgroup, now: float) -> Reading | None:
         found["pids_current"],
         found.get("swap_usage_bytes"),
         _bounded(found.get("swap_limit_bytes")),
+        found.get("cpu_periods"),
+        found.get("cpu_throttled_periods", 0),
+        found.get("cpu_throttled_nanoseconds", 0),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, cast, get_args
 import msgspec
 
 from steersman.model.quantity import Quantity, parse
+from steersman.node.machine import MOST_PODS
 from steersman.node.render.swap import Behavior
 from steersman.node.topology import memory
 from steersman.node.topology.cpu_lists import CPUs, parse_list, render_list
@@ -56,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True):
     reserved_memory:  where that is, by NUMA node
     enforced:         what of it control groups enforce
     groups:           those of the system and the node agent
+    most_pods, pod_processes: how many pods there may be, and processes in each, -1 for any number
     """
 
     cpu_policy: str = "none"
@@ -70,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True):
     reserved_memory: Mapping[int, Mapping[str, Quantity]] = {}
     swap: Behavior = "NoSwap"
     fail_swap_on: bool = False
+    most_pods: int = MOST_PODS
+    pod_processes: int = -1
     amounts: Mapping[str, Mapping[str, Quantity]] = {}
     enforced: tuple[str, ...] = (PODS,)
     groups: Mapping[str, str] = {}
@@ -98,6 +102,8 @@ def parse_settings(flags: Mapping[str, str]) -> Settings:
         reserved_memory=_reserved_memory(flags.get("--reserved-memory", "")),
         swap=cast(Behavior, _one_of(flags, "--memory-swap-behavior", get_args(Behavior))),
         fail_swap_on=_flag("fail-swap-on", flags.get("--fail-swap-on") or "false"),
+        most_pods=_count(flags, "--max-pods", MOST_PODS),
+        pod_processes=_count(flags, "--pod-max-pids", -1),
     )
     if found.memory_policy == memory.POLICY and not memory_reserved(found, memory.MEMORY):
         raise BadSetting(
@@ -115,7 +121,18 @@ def parse_settings(flags: Mapping[str, str]) -> Settings:
             "align-by-socket policy option"
         )
     _check_enforced(found)
+    if found.most_pods < 0:
+        text = f"maxPods (--max-pods) {found.most_pods} must not be a negative number"
+        raise BadSetting(f"invalid configuration: {text}")
     return found
+
+
+def _count(flags: Mapping[str, str], name: str, default: int) -> int:
+    text = flags.get(name) or str(default)
+    try:
+        return int(text)
+    except ValueError:
+        raise BadSetting(f"{name} {text}: it must be a whole number") from None
 
 
 def _check_enforced(settings: Settings) -> None:
@@ -162,6 +179,8 @@ def render_settings(settings: Settings) -> dict[str, Any]:
             for node, its in sorted(settings.reserved_memory.items())
         ],
         "memorySwap": {"swapBehavior": settings.swap},
+        "maxPods": settings.most_pods,
+        "podPidsLimit": settings.pod_processes,
         "enforceNodeAllocatable": list(settings.enforced),
         **{field: settings.groups.get(kind) for kind, field in _GROUPS.items()},
         **{field: _texts(settings.amounts.get(kind, {})) for kind, field in _AMOUNTS.items()},

@@ -53,7 +53,8 @@ if TYPE_CHECKING:
             """How many processes of the group the kernel has killed for want of memory."""
 
         def statistics(self) -> dict[str, int]:
-            """Counters: cpu_usage_nanoseconds, memory_*_bytes, pids_current."""
+            """Counters: cpu_usage_nanoseconds, memory_*_bytes, pids_current, and cpu_periods and
+            cpu_throttled_* where it has a quota."""
 
         def views(self) -> list[tuple[str, str]]:
             """What a container sees: (name below /sys/fs/cgroup or "", directory of the group)."""
@@ -420,6 +421,18 @@ def read_fields(directory: str, name: str) -> dict[str, int]:
         return {}
     pairs = (line.split() for line in text.splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
+
+
+def count_throttling(fields: Mapping[str, int], name: str, nanoseconds: int) -> dict[str, int]:
+    """How often its quota has held a group back, and for how long, which `name` says in units of
+    so many nanoseconds; nothing where no period has begun, as without a quota."""
+    if not fields.get("nr_periods"):
+        return {}
+    return {
+        "cpu_periods": fields["nr_periods"],
+        "cpu_throttled_periods": fields.get("nr_throttled", 0),
+        "cpu_throttled_nanoseconds": fields.get(name, 0) * nanoseconds,
+    }
 
 
 def list_processes(directories: Iterable[str], name: str) -> list[int]:

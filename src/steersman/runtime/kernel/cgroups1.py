@@ -246,7 +246,14 @@ class LegacyCgroup:
             "memory_limit_bytes": int(self._read("memory", "memory.limit_in_bytes")),
             "pids_current": int(self._read("pids", "pids.current")),
             **self._count_swap(fields),
+            **self._count_throttling(),
         }
+
+    def _count_throttling(self) -> dict[str, int]:
+        if "cpu" not in self._mounts:
+            return {}
+        fields = cgroups.read_fields(self._at("cpu"), "cpu.stat")
+        return cgroups.count_throttling(fields, "throttled_time", 1)
 
     def _count_swap(self, fields: Mapping[str, int]) -> dict[str, int]:
         """Swap in use, and its limit together with memory's; nothing without accounting."""

@@ -134,6 +134,7 @@ class UnifiedCgroup:
             "memory_limit_bytes": (1 << 63) - 1 if limit == "max" else int(limit),
             "pids_current": int(cgroups.read(self._directory, "pids.current")),
             **self._count_swap(),
+            **cgroups.count_throttling(cpu, "throttled_usec", 1000),
         }
 
     def _count_swap(self) -> dict[str, int]:
