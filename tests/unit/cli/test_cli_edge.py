@@ -51,8 +51,8 @@ def test_without_options_a_request_has_a_minute() -> None:
         ),
         (
             "--cors-allowed-origins=//(",
-            "--cors-allowed-origins has an invalid regular expression: missing ), unterminated "
-            "subpattern at position 2",
+            "--cors-allowed-origins has an invalid regular expression: error parsing regexp: "
+            "missing closing ): `//(`",
         ),
         (
             "--strict-transport-security-directives=preload,",

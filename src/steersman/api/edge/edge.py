@@ -6,7 +6,6 @@ WithHSTS. The server's own parts, whose calls are function calls, do not pass he
 
 from __future__ import annotations
 
-import re
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from steersman.api.fairness.configuration import is_long
 from steersman.api.route import parse
 from steersman.model.duration import parse_go
 from steersman.model.errors import APIError, BadRequest, Timeout
+from steersman.model.structural.patterns import matcher
 from steersman.wire import media
 from steersman.wire.message import Handler, Request, Response
 from steersman.world.interface import World
@@ -41,7 +41,7 @@ class Edge:
     def __init__(self, handler: Handler, settings: EdgeSettings, world: World) -> None:
         self._handler = handler
         self._seconds = settings.request_seconds
-        self._origins = [re.compile(origin) for origin in settings.origins]
+        self._origins = [matcher(origin) for origin in settings.origins]
         self._fixed: dict[str, str] = {}
         if settings.transport_security:
             told = "; ".join(settings.transport_security)
@@ -69,7 +69,7 @@ class Edge:
 
     def _headers(self, origin: str) -> Mapping[str, str]:
         """Returns what every answer to a page of an origin bears."""
-        if origin and any(one.search(origin) for one in self._origins):
+        if origin and any(matches(origin) for matches in self._origins):
             return {**self._fixed, "Access-Control-Allow-Origin": origin, **_SHARED}
         return self._fixed
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import TYPE_CHECKING, Final
 
 from steersman.cli.failure import Failure
 from steersman.model.duration import parse_go
+from steersman.model.structural.patterns import BadPattern, compiled
 
 if TYPE_CHECKING:  # loaded with the server
     from steersman.api.edge.settings import EdgeSettings
@@ -82,9 +82,9 @@ def _origin(text: str) -> str:
         raise Failure(f"empty value in {ORIGINS}")
     why = "regular expression does not pin to start/end of host in the origin header"
     try:
-        re.compile(text)
+        compiled(text)
         fits = ("^" in text or "//" in text) and ("$" in text or ":" in text)
-    except re.error as error:
+    except BadPattern as error:
         why, fits = str(error), False
     if not fits:
         raise Failure(f"{ORIGINS} has an invalid regular expression: {why}")
