@@ -29,6 +29,7 @@ from steersman.images.references import parse
 from steersman.images.store import Store
 from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.pod import POD, Pod
+from steersman.node.service_classes import group_of
 from steersman.node.volumes import memory
 from steersman.world.real import RealWorld
 
@@ -135,7 +136,7 @@ class Cluster:
 
     def limit(self, pod: Pod, name: str, container: str = "app.0") -> int:
         """What a file of a control group says, of version 1; of the pod's where none is named."""
-        group = f"steersman-{self.id}/pod{pod.metadata.uid}/{container}"
+        group = f"steersman-{self.id}/{group_of(pod)}/{container}"
         return int((Path("/sys/fs/cgroup") / name.split(".")[0] / group / name).read_text())
 
     def pid(self, pod: Pod) -> int:

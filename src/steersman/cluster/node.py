@@ -78,6 +78,7 @@ from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.serve import Others, Port
 from steersman.node.serve import serve as serve_streams
+from steersman.node.service_classes import ServiceClasses
 from steersman.node.shutdown import asked
 from steersman.node.shutdown.ending import Shutdown
 from steersman.node.shutdown.groups import Period
@@ -561,6 +562,7 @@ def _tools(
         pinning=parts.pinning,
         devices=plugins.devices,
         claims=plugins.claims,
+        classes=ServiceClasses(cgroup_of(settings.cluster)),
         node=lambda: node.get(NODE.ref("", settings.name)),
         swap=make_swap(settings.placing, facts),
         pod_processes=settings.placing.pod_processes,

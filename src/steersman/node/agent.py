@@ -81,6 +81,7 @@ class Agent:
         Static pods need no API, and do not wait for it.
         """
         await self._tools.engine.prepare()
+        self._tools.classes.prepare()
         self._tasks.start(self._route_all(), name="events of the runtime")
         if self._statics is not None:
             await self._statics.tried()
@@ -399,6 +400,7 @@ class Agent:
                 seen = replace(seen, ended=None, grace=None)
             await self._begin_again(pod, seen)
             return
+        self._tools.classes.put(pod)
         states = {it.id for it in sandbox.containers}
         known = {engine_name(n, c.run.attempt) for n, c in seen.containers.items() if c.run}
         for name in states - known:

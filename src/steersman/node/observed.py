@@ -110,7 +110,8 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Sandbox(msgspec.Struct, frozen=True, omit_defaults=True):
     """The namespaces of a pod and its addresses; `userns` where its users are its own, `pidns`
-    where its containers share their processes, `ports` those of the node that lead to it."""
+    where its containers share their processes, `ports` those of the node that lead to it, `group`
+    its control group below that of all pods."""
 
     pid: int
     shm: str
@@ -118,6 +119,7 @@ class Sandbox(msgspec.Struct, frozen=True, omit_defaults=True):
     userns: str = ""
     pidns: str = ""
     ports: tuple[ContainerPort, ...] = ()
+    group: str = ""
 
 
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True):

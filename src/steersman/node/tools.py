@@ -28,6 +28,7 @@ from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.render.swap import NO_SWAP, Swap
 from steersman.node.resizing.granting import Grants
+from steersman.node.service_classes import ServiceClasses
 from steersman.node.topology.pinning import Pinning
 from steersman.node.topology.placing import Placement
 from steersman.node.volumes.mounting import Volumes
@@ -50,6 +51,7 @@ class Tools(msgspec.Struct, frozen=True):
     page_sizes: of the huge pages whose use is limited
     swap:      how much of it containers may use
     pod_processes: how many each pod may have, -1 for any number
+    classes:   the control groups of pods by class of service
     node:      the Node, as far as it is known
     """
 
@@ -79,6 +81,7 @@ class Tools(msgspec.Struct, frozen=True):
     page_sizes: tuple[int, ...] = ()
     swap: Swap = NO_SWAP
     pod_processes: int = -1
+    classes: ServiceClasses = msgspec.field(default_factory=ServiceClasses)
     node: Callable[[], Node | None] = lambda: None
 
     def say(

@@ -82,7 +82,7 @@ def test_a_sandbox_bears_its_pods_names_and_labels_and_whose_it_is() -> None:
     assert (found.metadata.name, found.metadata.uid) == ("web", UID)
     assert (found.hostname, found.log_directory) == ("web", str(LOGS))
     assert found.linux is not None
-    assert found.linux.cgroup_parent == f"/steersman-abc/pod{UID}"
+    assert found.linux.cgroup_parent == f"/steersman-abc/besteffort/pod{UID}"
     assert found.linux.resources is not None and found.linux.resources.cpu_shares == 9
 
 

@@ -14,6 +14,7 @@ from steersman.cri.client.known import Run
 from steersman.cri.messages import containers as c
 from steersman.cri.messages import runtime as r
 from steersman.cri.messages import sandboxes as s
+from steersman.model.kinds.pod import Pod
 from steersman.node.engine.interface import Features
 from steersman.node.observed import Sandbox
 from steersman.node.paths import Paths
@@ -36,9 +37,12 @@ class Groups:
     def __init__(self) -> None:
         self.done: list[str] = []
 
-    def make(self, uid: str, resources: Any) -> None:
+    def make(self, pod: Pod, resources: Any) -> None:
         assert resources["cpu"]["shares"] == 2
-        self.done.append(f"make {uid}")
+        self.done.append(f"make {pod.metadata.uid}")
+
+    def note(self, uid: str, group: str) -> None:
+        self.done.append(f"note {uid} {group}")
 
     def limit(self, uid: str, resources: Any) -> None:
         self.done.append(f"limit {uid} {resources}")

@@ -173,7 +173,7 @@ def test_a_lost_run_counts_as_killed() -> None:
 
 def test_a_sandbox_is_what_the_spec_says() -> None:
     made = sandboxes.render_sandbox(pod(), "/steersman-x", {})
-    assert made["cgroup_parent"] == f"/steersman-x/pod{UID}"
+    assert made["cgroup_parent"] == f"/steersman-x/besteffort/pod{UID}"
     assert (made["hostname"], made["network"], made["ipc"]) == ("web", "pod", "pod")
     spec = {
         "hostNetwork": True,

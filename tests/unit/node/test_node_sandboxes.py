@@ -20,6 +20,7 @@ from steersman.node.observed import Sandbox
 from steersman.node.paths import Paths
 from steersman.node.render.resolution import Resolution
 from steersman.node.render.swap import NO_SWAP
+from steersman.node.service_classes import ServiceClasses
 from steersman.node.tools import Tools
 from steersman.node.topology.pinning import Pinning
 from steersman.runtime.engine import EngineError
@@ -53,6 +54,7 @@ class Node:
                 page_sizes=(),
                 swap=NO_SWAP,
                 pod_processes=-1,
+                classes=ServiceClasses(),
                 paths=Paths(root),
                 place=SimpleNamespace(address="10.0.0.1"),
                 resolution=Resolution("10.96.0.10", "cluster.local", ""),
@@ -90,13 +92,16 @@ class Node:
         return asyncio.run(sandboxes.start(self.tools, given))
 
 
+GROUP = f"besteffort/pod{UID}"
+
+
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
 
 
 def test_a_sandbox_is_made_and_connected_and_its_files_name_its_address(node: Node) -> None:
-    assert node.start(pod()) == Sandbox(7, "/shm", ("10.244.0.5",))
+    assert node.start(pod()) == Sandbox(7, "/shm", ("10.244.0.5",), group=GROUP)
     assert node.done == [f"sandbox {UID}", f"connect {UID} /net"]
     assert node.wanted["resources"] == {"cpu": {"shares": 2}}
     assert "10.244.0.5\tweb" in (node.tools.paths.etc(UID) / "hosts").read_text()
@@ -110,7 +115,7 @@ def test_a_pod_has_as_many_processes_as_a_node_lets_each_have(node: Node) -> Non
 
 
 def test_a_pod_in_the_nodes_network_is_not_connected(node: Node) -> None:
-    assert node.start(pod(spec={"hostNetwork": True})) == Sandbox(7, "/shm", ())
+    assert node.start(pod(spec={"hostNetwork": True})) == Sandbox(7, "/shm", (), group=GROUP)
     assert node.done == [f"sandbox {UID}"]
 
 

@@ -169,7 +169,7 @@ class CRIEngine:
         """Makes a sandbox in the pod's own control group; the runtime connects it (CNI)."""
         uid = pod.metadata.uid
         await self.remove_sandbox(uid)
-        await asyncio.to_thread(self._groups.make, uid, resources)
+        await asyncio.to_thread(self._groups.make, pod, resources)
         logs = self._paths.pod_logs(pod.metadata.namespace, pod.metadata.name, uid)
         await asyncio.to_thread(lambda: logs.mkdir(mode=0o755, parents=True, exist_ok=True))
         config = render_sandbox(pod, self._around, logs, resources, ids)
@@ -200,7 +200,8 @@ class CRIEngine:
         return Sandbox(_pid(answer.info), "", tuple(it for it in addresses if it))
 
     def restore(self, pod: str, sandbox: Sandbox) -> None:
-        """Does nothing: addresses are the runtime's to give."""
+        """Notes the pod's control group; addresses are the runtime's to give."""
+        self._groups.note(pod, sandbox.group)
 
     async def remove_sandbox(self, pod: str) -> None:
         """Stops and removes every sandbox of a pod, and its control group."""

@@ -41,6 +41,7 @@ from steersman.node.admission.kernel import normal_name
 from steersman.node.containers import host_ports
 from steersman.node.render import files
 from steersman.node.render.resolution import Resolution, parse_resolution, render_resolution
+from steersman.node.service_classes import group_of
 
 _PROTOCOLS: Final = {"TCP": 0, "UDP": 1, "SCTP": 2}
 _POLICIES: Final = {"": 0, "Merge": 0, "Strict": 1}
@@ -75,17 +76,12 @@ def render_sandbox(
         labels=render_pod_labels(pod, around.cluster),
         annotations=dict(metadata.annotations),
         linux=LinuxPodSandboxConfig(
-            cgroup_parent=cgroup_of(pod.metadata.uid, around.cgroup),
+            cgroup_parent=f"{around.cgroup}/{group_of(pod)}",
             security_context=_security(pod, ids),
             sysctls={normal_name(it.name): it.value for it in spec.security_context.sysctls},
             resources=render_resources(resources),
         ),
     )
-
-
-def cgroup_of(uid: str, root: str) -> str:
-    """Returns the control group of a pod."""
-    return f"{root}/pod{uid}"
 
 
 def render_ports(pod: Pod) -> Collection[PortMapping]:

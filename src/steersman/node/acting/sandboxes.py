@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting.runtime_classes import demand_handler
@@ -10,13 +12,14 @@ from steersman.node.id_ranges import BadRange
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
 from steersman.node.render import files, limits, resolution
+from steersman.node.service_classes import group_of
 from steersman.node.tools import Tools
 
 
 def render_sandbox(pod: Pod, cgroup: str, resources: Document) -> Document:
     """Returns what our runtime makes the sandbox from."""
     return {
-        "cgroup_parent": f"{cgroup}/pod{pod.metadata.uid}",
+        "cgroup_parent": f"{cgroup}/{group_of(pod)}",
         "hostname": files.hostname(pod),
         "network": "host" if pod.spec.host_network else "pod",
         "ipc": "host" if pod.spec.host_ipc else "pod",
@@ -37,7 +40,9 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
     )
     if tools.pod_processes > 0:
         resources["pids"] = {"limit": tools.pod_processes}
+    tools.classes.put(pod)
     made = await tools.engine.start_sandbox(pod, handler, resources, ids)
+    made = replace(made, group=group_of(pod))
     try:
         shown = made.addresses or (tools.place.address,)
         for text in files.write_all(pod, tools.paths.etc(uid), shown, tools.resolution):
@@ -59,6 +64,7 @@ def take_ids(tools: Tools, uid: str) -> Document:
 async def tear_down(tools: Tools, uid: str) -> None:
     """Removes sandbox, connection and volumes, and takes back what was given out. Repeatable."""
     await tools.engine.remove_sandbox(uid)
+    tools.classes.take(uid)
     tools.placement.release(uid)
     await tools.volumes.release(uid)
     tools.ids.release(uid)

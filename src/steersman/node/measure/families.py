@@ -256,7 +256,7 @@ def container_metrics(root: str, pods: Sequence[MeasuredPod]) -> list[Family]:
     found: list[tuple[Labels, Reading, float]] = []
     traffic = []
     for pod in pods:
-        path = f"{root}/pod{pod.uid}"
+        path = f"{root}/{pod.group}"
         if pod.whole is not None:
             found.append((_cadvisor(pod, path), pod.whole, pod.began))
         for one in pod.containers:

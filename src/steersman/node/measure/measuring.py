@@ -60,6 +60,7 @@ class MeasuredPod(msgspec.Struct, frozen=True):
     whole: Reading | None
     containers: tuple[Measured, ...]
     traffic: tuple[Traffic, ...]
+    group: str = ""  # below that of all pods
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -130,13 +131,14 @@ class Measuring:
         return sorted(found, key=lambda pod: (pod.namespace, pod.name))
 
     def _pod(self, seen: Observed) -> MeasuredPod:
-        path = f"{self._root}/pod{seen.uid}"
+        group = (seen.sandbox.group if seen.sandbox is not None else "") or f"pod{seen.uid}"
+        path = f"{self._root}/{group}"
         containers = []
         for name, known in sorted(seen.containers.items()):
             if known.run is None or not known.running:
                 continue
             own = engine_name(name, known.run.attempt)
-            reading = self._reading(seen.uid, own)
+            reading = self._reading(seen.uid, own, path)
             if reading is not None:
                 run, id = known.run, known.run.id.rpartition("/")[2]
                 shown = id or container_id(seen.uid, name, run.attempt).rpartition("/")[2]
@@ -151,11 +153,12 @@ class Measuring:
             read_group(self._open(path), self._world.now()),
             tuple(containers),
             self._traffic(seen.sandbox.pid if seen.sandbox is not None else 0),
+            group,
         )
 
-    def _reading(self, uid: str, run: str) -> Reading | None:
+    def _reading(self, uid: str, run: str, path: str) -> Reading | None:
         if self._ask is None:
-            return read_group(self._open(f"{self._root}/pod{uid}/{run}"), self._world.now())
+            return read_group(self._open(f"{path}/{run}"), self._world.now())
         told = self._told.get((uid, run))
         return None if told is None else told.reading
 

@@ -37,6 +37,7 @@ async def carry_out(tools: Tools, pod: Pod, seen: Observed) -> list[str]:
         resources = limits.render_resources(pod, container, swap=tools.swap)
         await tools.engine.update(seen.uid, name, limits.explicit(resources))
     await tools.engine.update(seen.uid, "", limits.explicit(wanted))
+    tools.classes.put(pod)
     return [it.name for it in changed]
 
 
