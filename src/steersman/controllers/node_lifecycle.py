@@ -330,7 +330,7 @@ class NodeLifecycleController:
             turn = zones.turn(name, now)
         else:
             self._wake((zones.leave(name),))
-        empties = not zones.stopped and (turn == 0 if waits else True)
+        empties = not zones.stopped and (not waits or turn == 0)
         patch = plan_taints(node, now, empties=empties) or plan_labels(node)
         if patch is not None:
             await act(self._given.client, self._given.events, (patch,))
