@@ -80,6 +80,22 @@ def test_a_pod_that_is_being_deleted_is_shown_as_terminating_and_then_gone() -> 
     quietly(scenario, behaviour=Behaviour(stop_seconds=5.0))
 
 
+def test_pods_whose_node_is_gone_are_no_endpoints_but_where_all_are_published() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await serve(quiet, 3)
+        everyone = {"selector": APP, "ports": PORTS, "publishNotReadyAddresses": True}
+        await quiet.create(SERVICE, "everyone", spec=everyone)
+        (pod, *_) = await quiet.pods()
+        lost = NODE.ref("", pod.spec.node_name)
+        left = sum(it.spec.node_name != lost.name for it in await quiet.pods())
+        await quiet.admin.delete(lost)
+        await quiet.until(lambda: ready_endpoints(quiet, left), within=5)
+        published = await quiet.items(ENDPOINTSLICE, labels="kubernetes.io/service-name=everyone")
+        assert sum(len(one.endpoints) for one in published) == 3
+
+    quietly(scenario)
+
+
 async def terminating(quiet: Quiet, uid: str) -> bool:
     for one in await slices(quiet):
         for it in one.endpoints:

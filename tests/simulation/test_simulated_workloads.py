@@ -7,6 +7,7 @@ from typing import Any
 from simulation.quiet import Quiet, pod_template, quietly
 from steersman.model.kinds.daemonset import DAEMONSET
 from steersman.model.kinds.deployment import DEPLOYMENT
+from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.replicaset import REPLICASET
@@ -238,6 +239,21 @@ async def nodes_are(quiet: Quiet, names: set[str]) -> bool:
 async def daemon_status(quiet: Quiet, number: int) -> Any:
     found = await quiet.admin.get(DAEMONSET.ref("default", "web"))
     return found.status if found.status.number_ready == number else None
+
+
+def test_daemon_pods_that_fail_again_and_again_are_replaced_ever_more_slowly() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        template = pod_template(APP)
+        template["metadata"]["annotations"] = {"steersman.dev/evict-after": "100ms"}
+        spec = {"selector": {"matchLabels": APP}, "template": template}
+        await quiet.create(DAEMONSET, "web", spec=spec)
+        await quiet.world.sleep(600)
+        told = [it for it in await quiet.items(EVENT) if it.reason == "FailedDaemonPod"]
+        assert 8 <= len(told) <= 10
+        (pod,) = await quiet.items(POD)
+        assert (pod.status.phase, pod.metadata.deletion_timestamp) == ("Failed", None)
+
+    quietly(scenario, nodes=1)
 
 
 def test_a_daemon_set_update_replaces_one_pod_after_the_other() -> None:

@@ -12,6 +12,7 @@ from steersman.cli.failure import Failure, printable
 
 if TYPE_CHECKING:
     from steersman.explain.objects import Objects
+    from steersman.model.kind import Kind
 
 EXAMPLE = """example:
   steer why pod/web-1
@@ -37,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     kind = kind_of(word)
     if kind is None:
         raise Failure(f"{word!r} is no kind that Kubernetes has; try pod, deployment or pvc")
-    objects = asyncio.run(_read(arguments))
+    objects = asyncio.run(_read(arguments, kind))
     if (refused := objects.unread.get(kind.resource)) is not None and not objects.knows(kind):
         raise Failure(refused)
     cause = explain(objects, kind, arguments.namespace, name)
@@ -61,10 +62,11 @@ def split(words: list[str]) -> tuple[str, str]:
     raise Failure("name one object, as in: steer why pod/web-1")
 
 
-async def _read(arguments: argparse.Namespace) -> Objects:
+async def _read(arguments: argparse.Namespace, kind: Kind) -> Objects:
     from steersman.cli.clock.reading import cluster_time
     from steersman.explain.question import NAMED, READ
     from steersman.explain.reading import read
 
+    asked = () if kind in (*READ, *NAMED) else (kind,)
     async with reach.cluster(arguments) as transport:
-        return await read(transport, READ, NAMED, now=await cluster_time(transport))
+        return await read(transport, (*READ, *asked), NAMED, now=await cluster_time(transport))

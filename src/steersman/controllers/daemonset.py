@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from steersman.client.interface import Views
 from steersman.controllers import daemonset_place, ownership, pods, revisions
+from steersman.controllers.daemonset_backoff import FailedPods
 from steersman.controllers.daemonset_plan import BURST, Known, Steps, plan, plan_status
 from steersman.controllers.pod_control import PodControl
 from steersman.model.errors import AlreadyExists, APIError
@@ -63,6 +64,7 @@ class DaemonSetController:
         self._pods = given.views.of(POD)
         self._revisions = given.views.of(CONTROLLERREVISION)
         self._nodes = given.views.of(NODE)
+        self._failed = FailedPods()
 
     async def reconcile(self, ref: Ref) -> Done:
         """Makes the pods of one set right."""
@@ -90,7 +92,7 @@ class DaemonSetController:
             await act_one(self._client, self._events, patch)
         if error is not None:
             raise error
-        return Done(self._again(owner, claimed))
+        return Done(self._again(owner, claimed, known))
 
     async def _claim(self, owner: DaemonSet) -> list[Pod]:
         namespace, uid = owner.metadata.namespace, owner.metadata.uid
@@ -119,12 +121,18 @@ class DaemonSetController:
             if not over:
                 by_node[daemonset_place.node_of(pod)].append(pod)
         nodes = sorted(self._nodes.list(), key=lambda node: node.metadata.name)
-        return Known(owner, nodes, by_node, text, self._given.world.now())
+        now = self._given.world.now()
+        failed = [node for node, here in by_node.items() if any(map(_has_failed, here))]
+        waits = {node: self._failed.wait(owner, node, now) for node in failed}
+        held = {node: wait for node, wait in waits.items() if wait}
+        return Known(owner, nodes, by_node, text, now, held)
 
     async def _act(self, owner: DaemonSet, known: Known) -> APIError | None:
         if owner.metadata.deletion_timestamp is not None:
             return None
         steps = plan(known)
+        for node in steps.failed:
+            self._failed.note(owner, node, known.now)
         await act(self._client, self._events, steps.tell)
         try:
             await self._carry_out(owner, known, steps)
@@ -142,7 +150,11 @@ class DaemonSetController:
         await slow_start(len(names), create)
         await together(steps.delete[:BURST], partial(self._control.delete, owner))
 
-    def _again(self, owner: DaemonSet, claimed: Iterable[Pod]) -> float | None:
+    def _again(self, owner: DaemonSet, claimed: Iterable[Pod], known: Known) -> float | None:
         now = self._given.world.now()
         waits = [pods.available_in(pod, owner.spec.min_ready_seconds, now) for pod in claimed]
-        return min((wait for wait in waits if wait), default=None)
+        return min((wait for wait in (*waits, *known.held.values()) if wait), default=None)
+
+
+def _has_failed(pod: Pod) -> bool:
+    return pod.status.phase == "Failed" and not pods.is_terminating(pod)

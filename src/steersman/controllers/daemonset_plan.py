@@ -24,20 +24,24 @@ BURST = 250  # upstream BurstReplicas
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What a plan is made from; `text` is the hash of the present revision."""
+    """What a plan is made from; `text` is the hash of the present revision, and on the nodes in
+    `held` failed pods stay for so many seconds."""
 
     owner: DaemonSet
     nodes: Sequence[Node]
     by_node: Mapping[str, Sequence[Pod]]
     text: str
     now: float
+    held: Mapping[str, float] = {}
 
 
 class Steps(msgspec.Struct):
-    """Nodes that get a pod, pods that go, and what is told about it."""
+    """Nodes that get a pod, pods that go, nodes where one goes because it failed, and what is told
+    about it."""
 
     create: list[str] = field(default_factory=list)
     delete: list[Pod] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
     tell: list[Tell] = field(default_factory=list)
 
 
@@ -68,7 +72,7 @@ def _manage(known: Known) -> Steps:
         if wanted and not present:
             steps.create.append(name)
         elif may_stay:
-            _keep_one(known, present, steps)
+            _keep_one(known, name, present, steps)
         else:
             steps.delete += [pod for pod in present if not pods.is_terminating(pod)]
     for name, present in known.by_node.items():
@@ -78,11 +82,14 @@ def _manage(known: Known) -> Steps:
     return steps
 
 
-def _keep_one(known: Known, present: Sequence[Pod], steps: Steps) -> None:
+def _keep_one(known: Known, node: str, present: Sequence[Pod], steps: Steps) -> None:
     running = []
     for pod in present:
-        if pods.is_terminating(pod):
+        failed = pod.status.phase == "Failed"
+        if pods.is_terminating(pod) or (failed and (node in known.held or node in steps.failed)):
             continue
+        if failed:
+            steps.failed.append(node)
         if pod.status.phase in ("Failed", "Succeeded"):
             steps.delete.append(pod)
             steps.tell.append(_ended(known.owner, pod))

@@ -6,7 +6,7 @@ be used (endpoint_hints.py). Follows k8s.io/endpointslice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import ClassVar
@@ -24,6 +24,7 @@ from steersman.controllers import (
 )
 from steersman.controllers.endpoint_hints import NotShared, Shares
 from steersman.controllers.endpoint_slices import MANAGED_BY, Frame, Group
+from steersman.controllers.node_lifecycle import BY_NODE, by_node
 from steersman.model.errors import APIError
 from steersman.model.kind import Document
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE, EndpointSlice
@@ -161,6 +162,14 @@ def labels(service: Service) -> dict[str, str]:
     return endpoint_pods.labels(service, managed)
 
 
+def _on_nodes(service: Service, behind: list[Pod], nodes: Container[str]) -> list[Pod]:
+    """Returns pods without those whose node is gone, which nobody can ask: until they are removed,
+    only a service that publishes what is not ready has them."""
+    if service.spec.publish_not_ready_addresses:
+        return behind
+    return [pod for pod in behind if not pod.spec.node_name or pod.spec.node_name in nodes]
+
+
 _by_service = partial(endpoint_slices.owner_key, MANAGER)
 _of_slice = partial(endpoint_slices.to_owner, MANAGER, SERVICE)
 
@@ -170,12 +179,15 @@ def _shared(service: Service) -> tuple[str, ...]:
 
 
 def _of_node(views: Views, old: Node | None, new: Node | None) -> Iterable[Ref]:
-    """Maps a node whose zone or processors count otherwise than before to the services whose
-    endpoints are shared out among zones."""
+    """Maps a node that comes or goes to the services of its pods, and one whose zone or processors
+    count otherwise than before to those whose endpoints are shared out among zones."""
+    if (old is None) != (new is None):
+        found = new if new is not None else old
+        here = views.of(POD).by(BY_NODE, found.metadata.name) if found is not None else ()
+        yield from (ref for pod in here for ref in endpoint_pods.to_services(views, None, pod))
     before, after = (endpoint_hints.terms(it) if it is not None else None for it in (old, new))
-    if before == after:
-        return ()
-    return [SERVICE.ref(*it.key) for it in views.of(SERVICE).by(SHARED, SHARED)]
+    if before != after:
+        yield from (SERVICE.ref(*it.key) for it in views.of(SERVICE).by(SHARED, SHARED))
 
 
 class EndpointSliceController:
@@ -184,7 +196,7 @@ class EndpointSliceController:
     name: ClassVar[str] = "endpointslice-controller"
     watches: ClassVar[tuple[Watch, ...]] = (
         Watch(SERVICE, partial(to_self, kind=SERVICE), {SHARED: _shared}),
-        Watch(POD, endpoint_pods.to_services),
+        Watch(POD, endpoint_pods.to_services, {BY_NODE: by_node}),
         Watch(ENDPOINTSLICE, _of_slice, {BY_SERVICE: _by_service}),
         Watch(NODE, _of_node),
     )
@@ -212,6 +224,7 @@ class EndpointSliceController:
         names = {pod.spec.node_name for pod in behind}
         found = (self._nodes.get(NODE.ref("", name)) for name in names)
         zones = {it.metadata.name: it.metadata.labels.get(ZONE, "") for it in found if it}
+        behind = _on_nodes(service, behind, zones)
         asks = endpoint_hints.is_automatic(service)
         shares = endpoint_hints.shares(self._nodes.list()) if asks else None
         actions = plan(service, behind, slices, zones, shares, shared=ref in self._shared)

@@ -52,6 +52,8 @@ _HELPS: Final = {
     "VolumeZone": "a node in the zone of the pod's volumes",
     "VolumeRestrictions": "the end of the pod that uses the volume",
     "VolumeBinding": "a volume that can be used from one of the nodes",
+    "NodeDeclaredFeatures": "a node whose agent declares in status.declaredFeatures what the pod "
+    "needs",
 }
 
 

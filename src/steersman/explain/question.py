@@ -12,6 +12,7 @@ from steersman.explain.deletion import of_deletion
 from steersman.explain.node import of_node
 from steersman.explain.objects import Objects, about, name_of, namespace_of
 from steersman.explain.pod import of_pod
+from steersman.explain.scaling import of_autoscaler, of_budget
 from steersman.explain.service import of_service
 from steersman.explain.workload import (
     of_cron_job,
@@ -29,12 +30,14 @@ from steersman.model.kinds.csinode import CSINODE
 from steersman.model.kinds.daemonset import DAEMONSET
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.event import EVENT
+from steersman.model.kinds.horizontalpodautoscaler import HORIZONTALPODAUTOSCALER
 from steersman.model.kinds.job import JOB
 from steersman.model.kinds.namespace import NAMESPACE
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
+from steersman.model.kinds.poddisruptionbudget import PODDISRUPTIONBUDGET
 from steersman.model.kinds.printing import at
 from steersman.model.kinds.replicaset import REPLICASET
 from steersman.model.kinds.replicationcontroller import REPLICATIONCONTROLLER
@@ -58,6 +61,8 @@ _ANSWERED: Final[tuple[tuple[Kind, Of], ...]] = (
     (PERSISTENTVOLUMECLAIM, of_claim),
     (SERVICE, of_service),
     (NODE, of_node),
+    (HORIZONTALPODAUTOSCALER, of_autoscaler),
+    (PODDISRUPTIONBUDGET, of_budget),
 )
 _OF: Final = {kind.resource: of for kind, of in _ANSWERED}
 # What is read of a cluster before it is asked

@@ -17,7 +17,7 @@ from steersman.model import local_path
 from steersman.model.errors import AlreadyExists, APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE
-from steersman.model.kinds.node import ATTACHES, NODE, Node, NodeStatus
+from steersman.model.kinds.node import ATTACHES, DECLARED_FEATURES, NODE, Node, NodeStatus
 from steersman.model.quantity import Quantity, of_bytes, parse
 from steersman.model.times import rfc3339, rfc3339_micro
 from steersman.model.types.condition import condition
@@ -35,8 +35,6 @@ RENEW_SECONDS = 10.0  # a quarter of it
 SHUTTING_DOWN = "NodeShutdown"
 STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
 REGISTER_RETRY_SECONDS = 0.2
-# What not every node of this minor can do (KEP-5328): those of its features that are here
-DECLARED = ("InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits")
 # Of each pressure: reason and message while it is there
 PRESSURES = {
     "MemoryPressure": ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
@@ -119,7 +117,7 @@ def render_status(
         "runtimeHandlers": [_handler(*it) for it in sorted(runtime.handlers.items())],
         "features": {"supplementalGroupsPolicy": runtime.groups_policy},
         "images": list(images) or None,  # a field that is left out of a patch would stay
-        "declaredFeatures": list(DECLARED),
+        "declaredFeatures": list(DECLARED_FEATURES),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": place.port}},
         "nodeInfo": {
             "machineID": facts.machine_id,

@@ -56,7 +56,11 @@ def reshapes(old: Node | None, new: Node | None) -> bool:
     """Says whether a change alters what a node is, not only what room it has."""
     if old is None or new is None:
         return True
-    return old.spec != new.spec or old.metadata.labels != new.metadata.labels
+    return (
+        old.spec != new.spec
+        or old.metadata.labels != new.metadata.labels
+        or old.status.declared_features != new.status.declared_features
+    )
 
 
 class Following:

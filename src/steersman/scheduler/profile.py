@@ -33,6 +33,7 @@ FILTERS: Final = (
     "PodTopologySpread",
     "InterPodAffinity",
     "DynamicResources",
+    "NodeDeclaredFeatures",
 )
 WEIGHTS: Final[Mapping[str, int]] = {
     "TaintToleration": 3,

@@ -13,6 +13,7 @@ import msgspec
 
 from steersman.scheduler.filters import (
     node_affinity,
+    node_declared_features,
     node_name,
     node_ports,
     node_resources_fit,
@@ -37,6 +38,7 @@ FILTERS: Final[tuple[tuple[str, Filter], ...]] = (
     ("NodeAffinity", node_affinity.refuse),
     ("NodePorts", node_ports.refuse),
     ("NodeResourcesFit", node_resources_fit.refuse),
+    ("NodeDeclaredFeatures", node_declared_features.refuse),
 )
 Raw = tuple[int, int]  # untolerated soft taints, weight of preferred node affinity
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from steersman.controllers import daemonset_place, node_lifecycle, taint_eviction
+from steersman.controllers.daemonset_backoff import FORGET_SECONDS, FailedPods
 from steersman.controllers.daemonset_plan import Known, plan, plan_status, spec_of
 from steersman.controllers.node_lifecycle import (
     Heard,
@@ -336,6 +337,35 @@ def test_failed_daemon_pods_are_told_and_removed() -> None:
     (tell,) = steps.tell
     assert tell.reason == "FailedDaemonPod"
     assert tell.note == "Found failed daemon pod default/bad on node a, will try to kill it"
+    assert steps.failed == ["a"]
+
+
+def test_a_failed_daemon_pod_stays_while_its_node_waits_and_no_other_comes() -> None:
+    bad = daemon("bad", phase="Failed", node="a")
+    known = msgspec.structs.replace(daemons([node("a")], {"a": [bad]}), held={"a": 2.0})
+    steps = plan(known)
+    assert (steps.create, steps.delete, steps.tell, steps.failed) == ([], [], [], [])
+    twice = [bad, daemon("worse", phase="Failed", node="a")]
+    steps = plan(daemons([node("a")], {"a": twice}))
+    assert [it.metadata.name for it in steps.delete] == ["bad"]
+
+
+def test_failed_daemon_pods_stay_for_twice_as_long_each_time_and_are_forgotten_in_the_end() -> None:
+    failed, owner, now = FailedPods(), daemon_set(), NOW
+    waits = []
+    for _ in range(12):
+        assert failed.wait(owner, "a", now) == 0
+        failed.note(owner, "a", now)
+        waits.append(failed.wait(owner, "a", now))
+        now += waits[-1]
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
+    assert failed.wait(owner, "b", now) == 0
+    later = now + FORGET_SECONDS + 1
+    failed.note(owner, "b", later)
+    assert len(failed) == 1
+    assert failed.wait(owner, "a", later) == 0
+    changed = msgspec.structs.replace(owner.status, observed_generation=7)
+    assert failed.wait(msgspec.structs.replace(owner, status=changed), "b", later) == 0
 
 
 def test_an_ending_pod_keeps_its_place_until_it_is_gone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from scheduler_cluster import ROOM, Cluster, asking, demand, final, node, pod, reasons, state
 from steersman.scheduler.decide import Chosen, Unfit, enough
@@ -58,6 +59,20 @@ def test_a_cordoned_node_takes_only_who_tolerates_it() -> None:
     key = "node.kubernetes.io/unschedulable"
     brave = pod(tolerations=[{"key": key, "operator": "Exists", "effect": "NoSchedule"}])
     assert reasons(brave, cordoned) == ()
+
+
+def test_who_has_all_containers_begin_anew_runs_where_the_node_says_that_it_can() -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+    plain, able = state(), state()
+    features = ("RestartAllContainersOnContainerExits",)
+    status = replace(able.node.status, declared_features=features)
+    able.set_node(replace(able.node, status=status))
+    needy = pod(container={"restartPolicyRules": [rule]})
+    assert reasons(needy, plain) == ("node(s) didn't match Pod's required features",)
+    assert final(needy, plain)
+    assert reasons(needy, able) == ()
+    modest = pod(container={"restartPolicyRules": [{**rule, "action": "Restart"}]})
+    assert reasons(modest, plain) == ()
 
 
 @pytest.mark.parametrize(

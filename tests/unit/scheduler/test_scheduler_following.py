@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from scheduler_cluster import Cluster, HeldViews, asking, node, pod
 from steersman.model.kinds.namespace import NAMESPACE
@@ -134,6 +135,20 @@ def test_room_that_comes_is_told_to_who_waits_for_it(
         held.put(node("n", images=[{"names": ["i:1"], "sizeBytes": 1}]))
         assert held.active() == []  # no room came with that
         help(held, full)
+        assert held.active() == ["waits"]
+
+    simulate(1, main)
+
+
+def test_a_node_that_says_later_what_it_can_do_is_told_to_who_needs_it() -> None:
+    async def main(world: World) -> None:
+        rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+        held = Followed(world, node("n"))
+        await held.refused(pod("waits", container={"restartPolicyRules": [rule]}))
+        await world.sleep(2)
+        plain = node("n")
+        features = ("RestartAllContainersOnContainerExits",)
+        held.put(replace(plain, status=replace(plain.status, declared_features=features)))
         assert held.active() == ["waits"]
 
     simulate(1, main)

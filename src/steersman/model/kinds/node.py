@@ -29,6 +29,11 @@ from steersman.model.view import Object, View
 # The label that says in which zone a node is
 ZONE: Final = "topology.kubernetes.io/zone"
 ATTACHES: Final = "volumes.kubernetes.io/controller-managed-attach-detach"
+# What not every node of this minor can do (KEP-5328): those of its features that ours have
+DECLARED_FEATURES: Final = (
+    "InPlacePodLevelResourcesVerticalScaling",
+    "RestartAllContainersOnContainerExits",
+)
 
 # Two annotations of before there were taints, and pods were avoided (annotation_key_constants.go)
 _TAINTS: Final = "scheduler.alpha.kubernetes.io/taints"
@@ -112,6 +117,7 @@ class NodeStatus(View, frozen=True):
     images: tuple[ContainerImage, ...] = ()
     volumes_in_use: tuple[str, ...] = ()
     volumes_attached: tuple[AttachedVolume, ...] = ()
+    declared_features: tuple[str, ...] = ()
 
 
 class Node(Object, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from steersman.model.kind import Document
-from steersman.model.kinds.node import ATTACHES
+from steersman.model.kinds.node import ATTACHES, DECLARED_FEATURES
 from steersman.model.times import rfc3339
 from steersman.node.simulated.behaviour import Behaviour
 
@@ -42,6 +42,7 @@ def render_status(name: str, now: float, address: str = "", *, pressed: bool = F
     return {
         "conditions": _conditions(now, pressed),
         "addresses": [*own, {"type": "Hostname", "address": name}],
+        "declaredFeatures": list(DECLARED_FEATURES),
         "nodeInfo": _info(name),
     }
 

@@ -25,6 +25,7 @@ CPU, MEMORY, PODS = "cpu", "memory", "pods"
 DEFAULT_CPU_MILLIS = 100  # upstream's DefaultMilliCPURequest: what a pod without a request counts
 DEFAULT_MEMORY_BYTES = 200 * 1024 * 1024  # DefaultMemoryRequest
 EVERY_ADDRESS = "0.0.0.0"
+_ANEW = frozenset(("RestartAllContainersOnContainerExits",))
 MAX_SHAPES = 256  # shapes remembered; each deployment is one
 
 
@@ -33,7 +34,8 @@ class Demand(msgspec.Struct, frozen=True, eq=False):
 
     `requests` are what must be free, `scored` the amounts by which scores count the pod. `images`
     are by their full names, `containers` counts those that need one. `delegated` are resources that
-    devices meet on nodes that do not have them by themselves.
+    devices meet on nodes that do not have them by themselves. A node has to
+    declare the `features`.
     """
 
     requests: Mapping[str, int]
@@ -49,6 +51,7 @@ class Demand(msgspec.Struct, frozen=True, eq=False):
     images: tuple[str, ...] = ()
     containers: int = 1
     delegated: frozenset[str] = frozenset()
+    features: frozenset[str] = frozenset()
 
 
 def amount(name: str, text: str) -> int:
@@ -158,6 +161,7 @@ def _key(spec: PodSpec, node_name: str) -> bytes:
     parts = (
         [(item.image, item.resources, item.ports) for item in spec.containers],
         [(item.image, item.resources, item.restart_policy) for item in spec.init_containers],
+        [item.restart_policy_rules for item in (*spec.init_containers, *spec.containers)],
         [item.ports for item in spec.init_containers],
         node_name,
         spec.node_selector,
@@ -190,7 +194,15 @@ def demand_of(spec: PodSpec, delegated: frozenset[str] = frozenset()) -> Demand:
         images=tuple(full_name(item.image) for item in (*spec.init_containers, *spec.containers)),
         containers=len(spec.init_containers) + len(spec.containers),
         delegated=delegated.intersection(requests),
+        features=features_of(spec),
     )
+
+
+def features_of(spec: PodSpec) -> frozenset[str]:
+    """Returns the features of nodes without which a pod cannot run (InferForScheduling)."""
+    containers = (*spec.init_containers, *spec.containers)
+    rules = (rule for container in containers for rule in container.restart_policy_rules)
+    return _ANEW if any(rule.action == "RestartAllContainers" for rule in rules) else frozenset()
 
 
 def full_name(image: str) -> str:
