@@ -42,6 +42,7 @@ from steersman.api.aggregation.registration import Registration
 from steersman.api.aggregation.remotes import Remotes
 from steersman.api.bootstrap import dns_service, metrics_service, own_service, writing
 from steersman.api.bootstrap.default_range import DefaultRange
+from steersman.api.bootstrap.service_addresses import KeptAddresses
 from steersman.api.cache import Cache, Event
 from steersman.api.call import Call
 from steersman.api.custom.conversion import Webhook, is_good_bundle
@@ -284,6 +285,7 @@ class Assembly:
         self._registration = Registration(cache, self.api, world, configuration.minor)
         self._availability = Availability(cache, self._remotes, self.api, world)
         self._policies = PolicyStatus(cache, self.kinds, self.api, world)
+        self._kept = KeptAddresses(cache, self.api, world)
         self._range = DefaultRange(cache, self.api, configuration.service_cidr, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
 
@@ -529,6 +531,7 @@ class Assembly:
             tasks.start(self._legacy.run(tasks), name="legacy tokens")
             tasks.start(self._tracking.run(tasks), name="legacy token tracking")
             tasks.start(self._range.run(tasks), name="default service range")
+            tasks.start(self._kept.run(tasks), name="service addresses")
             tasks.start(self._policies.run(tasks), name="policy status")
             tasks.start(Compaction(self.cache, self._world).run(), name="compaction")
             expiry = EventExpiry(self.cache, self._world, self._configuration.event_seconds)

@@ -51,6 +51,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 AUTHENTICATED = "system:authenticated"
 # Who leads what, by upstream's names
 LEASES = {MANAGER: "kube-controller-manager", SCHEDULER: "kube-scheduler"}
+# And what they call themselves in events
+COMPONENTS = {MANAGER: "kube-controller-manager", SCHEDULER: "default-scheduler"}
 # What clients call the server that they reach over its socket, or in its process
 HOST = "localhost"
 # The default ServiceAccount is there some milliseconds after the controllers
@@ -128,7 +130,11 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
             ),
         }
         posts = [
-            Post(Candidate(client_for(user), world, LEASES[user], settings.name), run, world)
+            Post(
+                Candidate(client_for(user), world, LEASES[user], settings.name, COMPONENTS[user]),
+                run,
+                world,
+            )
             for user, run in work.items()
         ]
         for post in posts:

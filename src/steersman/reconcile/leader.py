@@ -17,11 +17,13 @@ from steersman.model.errors import AlreadyExists, APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE, Lease
 from steersman.model.times import rfc3339_micro
+from steersman.reconcile.events import Recorder, Said
 from steersman.world.interface import World
 
 LEASE_SECONDS = 15  # the three of kube-controller-manager's flags
 RENEW_SECONDS = 10.0
 RETRY_SECONDS = 2.0
+NAMESPACE = "kube-system"
 JITTER = 1.2  # client-go JitterFactor
 
 
@@ -32,19 +34,22 @@ class Lost(Exception):
 class _Seen(msgspec.Struct):
     revision: int = -1
     at: float = 0.0
+    uid: str = ""
 
 
 class Candidate:
-    """One process that would lead."""
+    """One process that would lead; `component` is what it calls itself in events (default: by the
+    name of the lease)."""
 
     def __init__(
-        self, client: Client, world: World, name: str, me: str, namespace: str = "kube-system"
+        self, client: Client, world: World, name: str, me: str, component: str = ""
     ) -> None:
         self._client = client
         self._world = world
         self._me = me
-        self._ref = LEASE.ref(namespace, name)
+        self._ref = LEASE.ref(NAMESPACE, name)
         self._seen = _Seen()
+        self._events = Recorder(client, world, component or name)
 
     async def lead(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Waits for the lease, works under it, and gives it up when the work ends.
@@ -56,6 +61,7 @@ class Candidate:
         try:
             async with self._world.tasks() as group:
                 group.start(self._keep(), name=f"lease {self._ref.name}")
+                group.start(self._events.run(), name=f"events {self._ref.name}")
                 await group.start(work(), name=f"leading {self._ref.name}")
                 group.stop()
         except BaseExceptionGroup as failed:
@@ -98,7 +104,14 @@ class Candidate:
         else:
             spec = self._spec(now, now, transitions + 1)
         await self._update(lease, spec, now)
+        if holder != self._me:
+            self._tell()
         return True
+
+    def _tell(self) -> None:
+        """Says that this process leads from now on."""
+        about = (LEASE.api_version(), LEASE.name, *self._ref[1:], self._seen.uid, "")
+        self._events.say(Said(about, "Normal", "LeaderElection", f"{self._me} became leader"))
 
     async def _update(self, lease: Lease, spec: Document, now: float) -> None:
         """Replaces the lease as it was read; RBAC grants candidates update, not patch."""
@@ -111,7 +124,7 @@ class Candidate:
         }
         document = {"apiVersion": LEASE.api_version(), "kind": "Lease", "metadata": metadata}
         made = await self._client.update(self._ref, {**document, "spec": spec})
-        self._seen = _Seen(made.metadata.revision, now)
+        self._seen = _Seen(made.metadata.revision, now, made.metadata.uid)
 
     async def _create(self, now: float) -> bool:
         document: Document = {
@@ -124,7 +137,8 @@ class Candidate:
             made = await self._client.create(LEASE, document, namespace=self._ref.namespace)
         except AlreadyExists:
             return False
-        self._seen = _Seen(made.metadata.revision, now)
+        self._seen = _Seen(made.metadata.revision, now, made.metadata.uid)
+        self._tell()
         return True
 
     def _spec(self, now: float, acquired: float, transitions: int) -> Document:

@@ -45,6 +45,56 @@ async def test_a_service_gets_an_address_that_is_an_object_of_its_own(api: Serve
 
 
 @served
+async def test_an_address_that_somebody_deletes_is_its_services_again_at_once(api: Served) -> None:
+    address = (await create(api, "a"))["clusterIP"]
+    (await api.delete(f"{ADDRESSES}/{address}")).ok()
+    await api.world.sleep(1)
+    found = (await api.get(f"{ADDRESSES}/{address}")).ok()
+    assert found["spec"]["parentRef"]["name"] == "a"
+    assert await told(api) == [
+        (
+            "Service",
+            "ClusterIPNotAllocated",
+            f"Cluster IP [IPv4]: {address} is not allocated; repairing",
+        )
+    ]
+    (await api.delete(f"{SERVICES}/a")).ok()
+    await api.world.sleep(1)
+    assert address not in await taken(api)
+
+
+@served
+async def test_an_address_that_no_service_has_goes_after_a_minute_unless_it_is_somebody_elses(
+    api: Served,
+) -> None:
+    await create(api, "a")
+    names = {"10.96.3.1": "a", "10.96.3.2": "gone", "10.96.3.3": "gone"}
+    for address, name in names.items():
+        document = services.render_address(address, "default", name)
+        if address.endswith("3"):
+            document["metadata"]["labels"] = {services.MANAGED_BY: "example.com"}
+        (await api.post(ADDRESSES, document)).ok()
+    await api.world.sleep(30)
+    assert "10.96.3.1" not in await taken(api)
+    assert {"10.96.3.2", "10.96.3.3"} <= set(await taken(api))
+    await api.world.sleep(40)
+    assert "10.96.3.2" not in await taken(api)
+    assert "10.96.3.3" in await taken(api)
+    why = "for Service default"
+    assert await told(api) == [
+        ("IPAddress", "IPAddressNotAllocated",
+         f"IPAddress: 10.96.3.2 {why}/gone appears to have leaked: cleaning up"),
+        ("IPAddress", "IPAddressWrongReference",
+         f"IPAddress: 10.96.3.1 {why}/a has a wrong reference; cleaning up"),
+    ]  # fmt: skip
+
+
+async def told(api: Served) -> list[tuple[str, str, str]]:
+    found = (await api.get("/apis/events.k8s.io/v1/namespaces/default/events")).ok()["items"]
+    return sorted((it["regarding"]["kind"], it["reason"], it["note"]) for it in found)
+
+
+@served
 async def test_fifty_who_race_get_fifty_addresses_and_ports(api: Served) -> None:
     made = await asyncio.gather(*(create(api, f"s{n}", type="NodePort") for n in range(50)))
     assert len({spec["clusterIP"] for spec in made}) == 50

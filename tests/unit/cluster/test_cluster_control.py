@@ -17,6 +17,7 @@ from steersman.cluster.control import (
     groups_of,
     until_default_account,
 )
+from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.lease import LEASE
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.reconcile.leader import LEASE_SECONDS, Candidate
@@ -32,6 +33,30 @@ def post(plane: ControlPlane, world: SimulatedWorld, name: str, working: list[st
             working.remove(name)
 
     return Post(Candidate(plane.admin, world, "post", name), work, world)
+
+
+def test_who_comes_to_lead_is_told_on_the_lease() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        async with (
+            control_plane(world, Weather(), lambda *_: None) as plane,
+            world.tasks() as tasks,
+        ):
+            one, two = (post(plane, world, name, []) for name in ("one", "two"))
+            one.start(tasks)
+            await world.sleep(60)
+            two.start(tasks)
+            await world.sleep(1)
+            await one.leave()
+            await world.sleep(10)
+            lease = await plane.admin.get(LEASE.ref("kube-system", "post"))
+            told = (await plane.admin.list(EVENT, "kube-system")).items
+            assert [it.message for it in told] == ["one became leader", "two became leader"]
+            assert {it.reason for it in told} == {"LeaderElection"}
+            assert {it.involved_object.uid for it in told} == {lease.metadata.uid}
+            await two.leave()
+            tasks.stop()
+
+    simulate(1, main)
 
 
 def test_a_post_that_is_left_is_had_by_the_next_before_the_lease_runs_out() -> None:

@@ -27,6 +27,7 @@ from steersman.store.interface import Write
 from steersman.world.interface import World
 
 IPADDRESSES = Resource("networking.k8s.io", "ipaddresses")
+MANAGED_BY, ALLOCATOR = "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io"
 RANGES = Resource("networking.k8s.io", "servicecidrs")
 # The ServiceCIDR of the range that this server was told
 DEFAULT_RANGE = "kubernetes"
@@ -104,28 +105,10 @@ class ServiceAddresses:
         writes += self._releases(map(_address_key, had - wanted))
 
     def _object(self, call: Call, service: Document, address: str) -> bytes:
-        meta = service["metadata"]
-        family = "IPv6" if ":" in address else "IPv4"
-        labels = {
-            "ipaddress.kubernetes.io/ip-family": family,
-            "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
-        }
-        parent = {
-            "group": "",
-            "resource": "services",
-            "namespace": call.namespace,
-            "name": meta["name"],
-        }
-        document = {
-            "kind": "IPAddress",
-            "apiVersion": "networking.k8s.io/v1",
-            "metadata": {
-                "name": address,
-                "uid": self._world.uid(),
-                "creationTimestamp": rfc3339(self._world.now()),
-                "labels": labels,
-            },
-            "spec": {"parentRef": parent},
+        document = render_address(address, call.namespace, service["metadata"]["name"])
+        document["metadata"] |= {
+            "uid": self._world.uid(),
+            "creationTimestamp": rfc3339(self._world.now()),
         }
         return encode(document)
 
@@ -229,6 +212,19 @@ class ServiceAddresses:
             if port not in busy and taken.get("", str(port)) is None:
                 return port
         raise errors.internal("failed to allocate a nodePort: range is full")
+
+
+def render_address(address: str, namespace: str, service: str) -> Document:
+    """Returns the IPAddress of an address of a Service."""
+    family = "IPv6" if ":" in address else "IPv4"
+    labels = {"ipaddress.kubernetes.io/ip-family": family, MANAGED_BY: ALLOCATOR}
+    parent = {"group": "", "resource": "services", "namespace": namespace, "name": service}
+    return {
+        "kind": "IPAddress",
+        "apiVersion": "networking.k8s.io/v1",
+        "metadata": {"name": address, "labels": labels},
+        "spec": {"parentRef": parent},
+    }
 
 
 def is_ready(found: Document) -> bool:
