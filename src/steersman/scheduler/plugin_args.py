@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
+from steersman.model.duration import parse_go
+from steersman.model.gotext import quote
 from steersman.model.types.scheduling import NodeAffinity, TopologySpreadConstraint
 from steersman.scheduler.profile import SYSTEM_CONSTRAINTS, Profile
 from steersman.scheduler.scores.allocation import LEAST, Strategy
@@ -177,6 +179,32 @@ class BindingArguments(Arguments, frozen=True):
         return msgspec.structs.replace(profile, bind_timeout_seconds=self.bind_timeout_seconds)
 
 
+class DevicesArguments(Arguments, frozen=True):
+    """DynamicResourcesArgs; a search ends after so many tries, whatever `filterTimeout` says."""
+
+    filter_timeout: str = "10s"
+    binding_timeout: str = "600s"
+
+    def change(self, profile: Profile) -> Profile:
+        """Takes the arguments over."""
+        found = _seconds("filterTimeout", self.filter_timeout)
+        if found < 0:
+            text = "must be zero or positive"
+            raise Refused(f"filterTimeout: Invalid value: {quote(self.filter_timeout)}: {text}")
+        seconds = _seconds("bindingTimeout", self.binding_timeout)
+        if seconds < 1:
+            text = "must be at least 1 second"
+            raise Refused(f"bindingTimeout: Invalid value: {quote(self.binding_timeout)}: {text}")
+        return msgspec.structs.replace(profile, device_timeout_seconds=seconds)
+
+
+def _seconds(path: str, text: str) -> float:
+    try:
+        return parse_go(text)
+    except ValueError as error:
+        raise Refused(f"{path}: {error}") from error
+
+
 def _in_range(path: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
         raise Refused(f"{path}: Invalid value: {value}: not in valid range [{least}-{most}]")
@@ -190,6 +218,7 @@ _KNOWN: Mapping[str, Any] = {
     "PodTopologySpread": SpreadArguments,
     "DefaultPreemption": PreemptionArguments,
     "VolumeBinding": BindingArguments,
+    "DynamicResources": DevicesArguments,
 }
 
 

@@ -139,6 +139,8 @@ def test_other_arguments_are_taken_over() -> None:
     assert with_args("InterPodAffinity", hardPodAffinityWeight=7).hard_affinity_weight == 7
     assert with_args("DefaultPreemption", minCandidateNodesAbsolute=5).candidates_least == 5
     assert with_args("VolumeBinding", bindTimeoutSeconds=9).bind_timeout_seconds == 9
+    devices = with_args("DynamicResources", filterTimeout="5s", bindingTimeout="1m30s")
+    assert devices.device_timeout_seconds == 90
     names = [{"name": "cpu", "weight": 1}, {"name": "example.com/gpu", "weight": 1}]
     balanced = with_args("NodeResourcesBalancedAllocation", resources=names).balanced
     assert balanced == ("cpu", "example.com/gpu")
@@ -215,6 +217,16 @@ def test_a_file_that_cannot_be_is_refused_in_one_line(document: Any, said: str) 
             "NodeAffinity",
             {"affinity": {}},
             "NodeAffinity: Object contains unknown field `affinity`",
+        ),
+        (
+            "DynamicResources",
+            {"bindingTimeout": "500ms"},
+            'bindingTimeout: Invalid value: "500ms": must be at least 1 second',
+        ),
+        (
+            "DynamicResources",
+            {"filterTimeout": "-1s"},
+            'filterTimeout: Invalid value: "-1s": must be zero or positive',
         ),
         ("ImageLocality", {}, 'no arguments are known for plugin "ImageLocality"'),
     ],
