@@ -20,6 +20,7 @@ from steersman.reconcile.events import Recorder
 from steersman.scheduler.devices.reserving import NotReserved, Reservation, Reserver
 from steersman.scheduler.devices.rule import PLUGIN, Claims
 from steersman.scheduler.extenders.failure import Failed
+from steersman.scheduler.profile import DEFAULT, Profile
 from steersman.scheduler.queue import PodQueue
 from steersman.scheduler.state.snapshot import Placed, Snapshot
 from steersman.scheduler.volumes.binder import Binder, NotBound
@@ -31,7 +32,6 @@ if TYPE_CHECKING:  # loaded where a configuration has extenders
 
 # Between questions whether a binding with a lost answer was done
 UNSURE_RETRY_SECONDS: Final = 0.5
-BIND_SECONDS: Final = 600.0  # VolumeBindingArgs.bindTimeoutSeconds
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Assignment(msgspec.Struct, frozen=True):
     node: str
     choice: Choice = Choice()
     reservation: Reservation | None = None
-    bind_seconds: float = BIND_SECONDS
+    profile: Profile = DEFAULT
 
 
 def binding(pod: Pod, node: str) -> Document:
@@ -69,14 +69,14 @@ class Assigner(msgspec.Struct, kw_only=True):
     left: Callable[[Placed], None]
 
     def promise(
-        self, pod: Pod, node: str, choice: Choice, claims: Claims, bind_seconds: float
+        self, pod: Pod, node: str, choice: Choice, claims: Claims, profile: Profile
     ) -> Assignment:
         """Counts a pod on a node, and keeps its volumes and devices from others until `act` or
         `withdraw` has ended."""
         self.binder.promise(choice)
         reservation = self.reserver.promise(pod, claims, node)
         self.snapshot.put(pod, node, assumed=True)
-        return Assignment(pod, node, choice, reservation or None, bind_seconds)
+        return Assignment(pod, node, choice, reservation or None, profile)
 
     def withdraw(self, assignment: Assignment) -> None:
         """Takes a promise back; nobody is told, for nobody could have had the room."""
@@ -129,8 +129,9 @@ class Assigner(msgspec.Struct, kw_only=True):
         """Binds the pod's claims; says whether that was done."""
         if assignment.choice == Choice():
             return True
+        within = assignment.profile.bind_timeout_seconds
         try:
-            await self.binder.bind(assignment.choice, assignment.node, assignment.bind_seconds)
+            await self.binder.bind(assignment.choice, assignment.node, within)
         except (NotBound, APIError, Unreachable) as error:
             self._warn(assignment.pod, f'running PreBind plugin "VolumeBinding": {error}')
             self._give_up(assignment.pod)
@@ -141,8 +142,9 @@ class Assigner(msgspec.Struct, kw_only=True):
         """Has the pod's claims for devices written; says whether that was done."""
         if assignment.reservation is None:
             return True
+        within = assignment.profile.device_timeout_seconds
         try:
-            await self.reserver.reserve(assignment.reservation)
+            await self.reserver.reserve(assignment.reservation, within)
         except (NotReserved, APIError, Unreachable) as error:
             self._warn(assignment.pod, f'running PreBind plugin "{PLUGIN}": {error}')
             self.binder.withdraw(assignment.choice)

@@ -105,15 +105,20 @@ def parse(document: Any) -> SchedulerConfiguration:
     except msgspec.ValidationError as error:
         raise Refused(str(error)) from error
     _check(file)
-    profiles = {}
+    parallelism = document.get("parallelism", 1)
+    if isinstance(parallelism, int) and parallelism <= 0:
+        text = "should be an integer value greater than zero"
+        raise Refused(f"parallelism: Invalid value: {parallelism}: {text}")
+    profiles: dict[str, Profile] = {}
     for index, given in enumerate(file.profiles or (_Profile(),)):
         name = given.scheduler_name or (DEFAULT_NAME if len(file.profiles) < 2 else "")
         path = f"profiles[{index}].schedulerName"
         if not name:
             raise Refused(f"{path}: Required value")
         if name in profiles:
-            raise Refused(f'{path}: Duplicate value: "{name}"')
-        profile = _profile(name, given, file.percentage_of_nodes_to_score)
+            first_of = list(profiles).index(name)
+            raise Refused(f"{path}: Duplicate value: profiles[{first_of}].schedulerName")
+        profile = _profile(name, given, file.percentage_of_nodes_to_score, f"profiles[{index}]")
         profiles[name] = _ignoring(profile, ignored_of(file.extenders))
     first, last = file.pod_initial_backoff_seconds, file.pod_max_backoff_seconds
     extenders = settings_of(file.extenders)
@@ -141,7 +146,7 @@ def _check(file: _File) -> None:
         raise Refused(f"podMaxBackoffSeconds: Invalid value: {last}: {text}")
 
 
-def _profile(name: str, given: _Profile, percentage: int) -> Profile:
+def _profile(name: str, given: _Profile, percentage: int, path: str) -> Profile:
     own = given.percentage_of_nodes_to_score
     percentage = percentage if own is None else own
     if not 0 <= percentage <= 100:
@@ -159,9 +164,24 @@ def _profile(name: str, given: _Profile, percentage: int) -> Profile:
         preempts="DefaultPreemption" in _at(points.post_filter, enabled),
         percentage=percentage,
     )
-    for item in given.plugin_config:
-        profile = changed(profile, item.name, item.args)
+    _check_plugins(name, points, enabled)
+    seen: set[str] = set()
+    for index, item in enumerate(given.plugin_config):
+        place = f"{path}.pluginConfig[{index}]"
+        if item.name in seen:
+            raise Refused(f'{place}: Duplicate value: "{item.name}"')
+        seen.add(item.name)
+        profile = changed(profile, item.name, item.args, f"{place}.args.")
     return profile
+
+
+def _check_plugins(name: str, points: _Points, enabled: Mapping[str, int]) -> None:
+    """Refuses a profile without the plugins that every pod needs (runtime.NewFramework)."""
+    of = f'profile with scheduler name "{name}"'
+    if "PrioritySort" not in _at(points.queue_sort, enabled):
+        raise Refused(f"only one queue sort plugin required for {of}, but got 0")
+    if "DefaultBinder" not in _at(points.bind, enabled):
+        raise Refused(f"at least one bind plugin is needed for {of}")
 
 
 def _named(points: _Points) -> Iterator[_Plugin]:

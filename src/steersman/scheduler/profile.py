@@ -83,6 +83,7 @@ class Profile(msgspec.Struct, frozen=True, eq=False):
     candidates_least: int = 100
     ignored: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
     bind_timeout_seconds: float = 600.0
+    device_timeout_seconds: float = 600.0
 
 
 DEFAULT: Final = Profile()

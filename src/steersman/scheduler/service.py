@@ -320,8 +320,7 @@ class Scheduler:
         """Counts a pod on a node, with the volumes and devices that it gets there."""
         choice = found.volumes.choice(node) if found.volumes is not None else Choice()
         claims = found.devices.choice(node) if found.devices is not None else Claims()
-        within = found.ask.profile.bind_timeout_seconds
-        return self.assigner.promise(pod, node.name, choice, claims, within)
+        return self.assigner.promise(pod, node.name, choice, claims, found.ask.profile)
 
     async def _place_asking(self, extenders: Chain, pod: Pod) -> None:
         """Places a pod that concerns extenders. Others are placed while it waits for answers, so

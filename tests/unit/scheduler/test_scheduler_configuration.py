@@ -63,7 +63,9 @@ def test_plugins_are_switched_at_all_points_or_at_one() -> None:
     assert profile(plugins={"score": only}).weights == {"NodeResourcesFit": 5}
     again = {"disabled": [{"name": "NodeAffinity"}], "enabled": [{"name": "NodeAffinity"}]}
     assert profile(plugins={"score": again}).weights["NodeAffinity"] == 1
-    assert profile(plugins={"multiPoint": only}).filters == {"NodeResourcesFit"}
+    needed = [{"name": "PrioritySort"}, {"name": "DefaultBinder"}]
+    few = {**only, "enabled": [*only["enabled"], *needed]}
+    assert profile(plugins={"multiPoint": few}).filters == {"NodeResourcesFit"}
     assert not profile(plugins={"postFilter": {"disabled": [{"name": "*"}]}}).preempts
 
 
@@ -139,6 +141,8 @@ def test_other_arguments_are_taken_over() -> None:
     assert with_args("InterPodAffinity", hardPodAffinityWeight=7).hard_affinity_weight == 7
     assert with_args("DefaultPreemption", minCandidateNodesAbsolute=5).candidates_least == 5
     assert with_args("VolumeBinding", bindTimeoutSeconds=9).bind_timeout_seconds == 9
+    devices = with_args("DynamicResources", filterTimeout="5s", bindingTimeout="1m30s")
+    assert devices.device_timeout_seconds == 90
     names = [{"name": "cpu", "weight": 1}, {"name": "example.com/gpu", "weight": 1}]
     balanced = with_args("NodeResourcesBalancedAllocation", resources=names).balanced
     assert balanced == ("cpu", "example.com/gpu")
@@ -175,7 +179,7 @@ def test_other_arguments_are_taken_over() -> None:
         ({**HEAD, "profiles": [{}, {}]}, "profiles[0].schedulerName: Required value"),
         (
             {**HEAD, "profiles": [{"schedulerName": "a"}, {"schedulerName": "a"}]},
-            'profiles[1].schedulerName: Duplicate value: "a"',
+            "profiles[1].schedulerName: Duplicate value: profiles[0].schedulerName",
         ),
     ],
 )
@@ -203,18 +207,65 @@ def test_a_file_that_cannot_be_is_refused_in_one_line(document: Any, said: str) 
         (
             "InterPodAffinity",
             {"hardPodAffinityWeight": 101},
-            "hardPodAffinityWeight: Invalid value: 101: not in valid range [0-100]",
+            "hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]",
         ),
         (
             "PodTopologySpread",
             {"defaultConstraints": [{"topologyKey": "zone"}]},
-            'defaultingType: Invalid value: "System": when .defaultConstraints are not empty, '
-            'must be "List"',
+            'defaultingType: Invalid value: "System": when .defaultConstraints are not empty',
+        ),
+        (
+            "PodTopologySpread",
+            {"defaultingType": "None"},
+            'defaultingType: Unsupported value: "None": supported values: "System", "List"',
+        ),
+        (
+            "NodeResourcesFit",
+            {"scoringStrategy": {"resources": [{"name": "cpu", "weight": 101}]}},
+            "scoringStrategy.resources[0].weight: Invalid value: 101: resource weight of cpu not "
+            "in valid range (0, 100]",
+        ),
+        (
+            "NodeResourcesBalancedAllocation",
+            {"resources": [{"name": "cpu"}, {"name": "cpu"}]},
+            'resources[1].name: Duplicate value: "cpu"',
+        ),
+        (
+            "NodeResourcesBalancedAllocation",
+            {"resources": [{"name": "cpu", "weight": 2}]},
+            "resources[0].weight: Invalid value: 2: must be 1",
+        ),
+        (
+            "DefaultPreemption",
+            {"minCandidateNodesAbsolute": -1},
+            "minCandidateNodesAbsolute: Invalid value: -1: not in valid range [0, inf)",
+        ),
+        (
+            "DefaultPreemption",
+            {"minCandidateNodesAbsolute": 0, "minCandidateNodesPercentage": 0},
+            "minCandidateNodesPercentage: Invalid value: 0: cannot be zero at the same time as "
+            "minCandidateNodesAbsolute",
+        ),
+        (
+            "VolumeBinding",
+            {"bindTimeoutSeconds": -1},
+            "bindTimeoutSeconds: Invalid value: -1: invalid BindTimeoutSeconds, should not be a "
+            "negative value",
         ),
         (
             "NodeAffinity",
             {"affinity": {}},
             "NodeAffinity: Object contains unknown field `affinity`",
+        ),
+        (
+            "DynamicResources",
+            {"bindingTimeout": "500ms"},
+            'bindingTimeout: Invalid value: "500ms": must be at least 1 second',
+        ),
+        (
+            "DynamicResources",
+            {"filterTimeout": "-1s"},
+            'filterTimeout: Invalid value: "-1s": must be zero or positive',
         ),
         ("ImageLocality", {}, 'no arguments are known for plugin "ImageLocality"'),
     ],
@@ -222,7 +273,50 @@ def test_a_file_that_cannot_be_is_refused_in_one_line(document: Any, said: str) 
 def test_arguments_that_cannot_be_are_refused(plugin: str, arguments: Any, said: str) -> None:
     with pytest.raises(Refused) as caught:
         profile(pluginConfig=[{"name": plugin, "args": arguments}])
-    assert str(caught.value) == said
+    assert str(caught.value).removeprefix("profiles[0].pluginConfig[0].args.") == said
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"maxSkew": 0}, "[0].maxSkew: Invalid value: 0: not in valid range (0, inf)"),
+        ({"topologyKey": ""}, "[0].topologyKey: Required value: can not be empty"),
+        (
+            {"whenUnsatisfiable": "Never"},
+            '[0].whenUnsatisfiable: Unsupported value: "Never": supported values: '
+            '"DoNotSchedule", "ScheduleAnyway"',
+        ),
+        (
+            {"labelSelector": {}},
+            "[0].labelSelector: Forbidden: constraint must not define a selector, as they deduced "
+            "for each pod",
+        ),
+        ({}, '[1]: Duplicate value: "{zone, DoNotSchedule}"'),
+    ],
+)
+def test_default_constraints_that_cannot_be_are_refused(changed: Any, said: str) -> None:
+    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+    constraints = [{**spread, **changed}, spread]
+    with pytest.raises(Refused) as caught:
+        with_args("PodTopologySpread", defaultConstraints=constraints, defaultingType="List")
+    assert str(caught.value) == (f"profiles[0].pluginConfig[0].args.defaultConstraints{said}")
+
+
+def test_a_profile_sorts_its_queue_and_binds_and_configures_a_plugin_once() -> None:
+    everything = {"disabled": [{"name": "*"}]}
+    twice = [{"name": "NodeAffinity", "args": {}}] * 2
+    of = 'for profile with scheduler name "default-scheduler"'
+    for fields, said in (
+        ({"plugins": {"bind": everything}}, f"at least one bind plugin is needed {of}"),
+        (
+            {"plugins": {"queueSort": everything}},
+            f"only one queue sort plugin required {of}, but got 0",
+        ),
+        ({"pluginConfig": twice}, 'profiles[0].pluginConfig[1]: Duplicate value: "NodeAffinity"'),
+    ):
+        with pytest.raises(Refused) as caught:
+            profile(**fields)
+        assert str(caught.value) == said
 
 
 def test_an_unknown_plugin_is_named() -> None:

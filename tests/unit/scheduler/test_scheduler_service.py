@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from controlled import EVERYBODY
 from scheduler_cluster import pod
@@ -34,7 +35,8 @@ from steersman.node.simulated.behaviour import Behaviour
 from steersman.scheduler import service
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.scheduler.configuration_file import parse
-from steersman.scheduler.devices import reserving
+from steersman.scheduler.profile import DEFAULT as DEFAULT_PROFILE
+from steersman.scheduler.profile import DEFAULT_NAME
 from steersman.wire import prometheus
 from steersman.wire.message import Request, Response, User
 from steersman.world.interface import Tasks
@@ -660,10 +662,8 @@ def test_a_claim_that_is_bound_is_read_anew_before_its_pod_is_bound() -> None:
     staged(scenario)
 
 
-def test_a_device_that_is_not_made_ready_in_time_is_given_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(reserving, "BINDING_SECONDS", 5.0)
+def test_a_device_that_is_not_made_ready_in_time_is_given_up() -> None:
+    hurried = replace(DEFAULT_PROFILE, device_timeout_seconds=5.0)
 
     async def scenario(stage: Stage) -> None:
         conditions = {"bindingConditions": ["Attached"], "bindingFailureConditions": ["Broken"]}
@@ -685,4 +685,4 @@ def test_a_device_that_is_not_made_ready_in_time_is_given_up(
         await stage.until(lambda: told(stage, "FailedScheduling", text))
         assert stage.way.count("POST", "/a/binding") == 0
 
-    staged(scenario)
+    staged(scenario, configuration=SchedulerConfiguration({DEFAULT_NAME: hurried}))

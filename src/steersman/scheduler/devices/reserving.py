@@ -29,7 +29,6 @@ from steersman.scheduler.devices.result import allocation_of
 from steersman.scheduler.devices.rule import Claims
 from steersman.world.interface import World
 
-BINDING_SECONDS = 600.0  # DynamicResourcesArgs.bindingTimeout
 RELEASE_TRIES = 5  # others write to a claim now and then, not all the time
 
 
@@ -95,9 +94,10 @@ class Reserver:
         for claim, _ in reservation.made:
             self._inventory.withdraw(claim.metadata.uid)
 
-    async def reserve(self, reservation: Reservation) -> None:
-        """Writes; raises NotReserved, or what the API raises. After a failure the pod has none of
-        its claims, and devices that could not be made ready are given up."""
+    async def reserve(self, reservation: Reservation, within_seconds: float) -> None:
+        """Writes, and waits until devices are ready; raises NotReserved, or what the API raises.
+        After a failure the pod has none of its claims, and devices that could not be made ready
+        are given up."""
         pod = reservation.pod
         try:
             if reservation.mappings:
@@ -109,7 +109,7 @@ class Reserver:
                     await self._write(claim, pod, None)
             if reservation.mappings:
                 await self._tell(reservation)
-            await self._wait(reservation)
+            await self._wait(reservation, within_seconds)
         except NotReserved:
             await self._release(reservation, give_up=True)
             raise
@@ -201,7 +201,7 @@ class Reserver:
             ref, {"status": fields}, subresource="status", uid=uid, revision=revision
         )
 
-    async def _wait(self, reservation: Reservation) -> None:
+    async def _wait(self, reservation: Reservation, within_seconds: float) -> None:
         """Waits for the binding conditions of devices, where they have any."""
         claims = [*reservation.ready, *(claim for claim, _ in reservation.made)]
         if not any(_conditional(allocation) for _, allocation in reservation.made) and not any(
@@ -211,7 +211,7 @@ class Reserver:
         changed = asyncio.Event()
         leave: list[Callable[[], None]] = self._inventory.listen(changed.set)
         try:
-            async with self._world.timeout(BINDING_SECONDS):
+            async with self._world.timeout(within_seconds):
                 while not all(self._bound(claim) for claim in claims):
                     changed.clear()
                     await changed.wait()
