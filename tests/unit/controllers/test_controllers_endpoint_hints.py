@@ -23,7 +23,7 @@ from steersman.controllers.endpoint_hints import (
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.service import Service
 from unit.controllers.views import decoded
-from whole import until, whole
+from whole import gone, until, whole
 
 NODES = "/api/v1/nodes"
 SERVICES = "/api/v1/namespaces/default/services"
@@ -238,6 +238,28 @@ async def test_endpoints_are_shared_out_while_the_nodes_and_the_service_let_them
     (await api.patch(f"{SERVICES}/web", {"metadata": {"annotations": {MODE: None}}})).ok()
     await meant_for_nobody(api)
     await told(api, ENABLED, UNKNOWN, DISABLED)
+
+
+@whole
+async def test_a_service_that_is_made_anew_is_told_anew_that_its_endpoints_are_shared_out(
+    api: Served,
+) -> None:
+    automatic = {"annotations": {MODE: "Auto"}}
+    await put(api, 4, **automatic)
+    await meant(api, 4, "forZones")
+    before = (await api.get(SLICES, labelSelector="kubernetes.io/service-name=web")).names
+    (await api.delete(f"{SERVICES}/web")).ok()
+    for name in before:
+        await gone(api, f"{SLICES}/{name}")
+    spec = {"selector": {"app": "web"}, "ports": [{"port": 80}]}
+    made = {"metadata": {"name": "web", **automatic}, "spec": spec}
+    uid = (await api.post(SERVICES, made)).ok()["metadata"]["uid"]
+
+    async def is_told() -> bool:
+        found = (await api.get(EVENTS, fieldSelector=f"involvedObject.uid={uid}")).ok()["items"]
+        return [(it["type"], it["message"]) for it in found] == [ENABLED]
+
+    await until(api, is_told)
 
 
 async def meant_for_nobody(api: Served) -> None:
