@@ -225,12 +225,16 @@ def test_the_wait_for_a_seat_is_not_counted_as_a_requests_own_time() -> None:
         for _ in range(level.limit):
             slow(api)
         await turn()
-        assert (await api.patch(f"{MAPS}/none", {}, user=JANE)).code == 404
+        refused, made = await asyncio.gather(
+            api.patch(f"{MAPS}/none", {}, user=JANE), api.post(MAPS, config_map("a"), user=JANE)
+        )
+        assert (refused.code, made.code) == (404, 201)
         text = (await api.get("/metrics")).document.decode()
-        took = "apiserver_request_{}duration_seconds_sum{{.*configmaps.*PATCH.*}} (.+)"
+        took = "apiserver_request_{}duration_seconds_sum{{.*configmaps.*{}.*}} (.+)"
         for own, seconds in (("", 3.0), ("sli_", 0.0)):
-            found = re.findall(took.format(own), text)
-            assert [float(it) for it in found] == [pytest.approx(seconds)]
+            for verb in ("PATCH", "POST"):
+                found = re.findall(took.format(own, verb), text)
+                assert [float(it) for it in found] == [pytest.approx(seconds)]
 
     case(test)
 
