@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -235,9 +236,15 @@ async def test_endpoints_are_shared_out_while_the_nodes_and_the_service_let_them
     await told(api, ENABLED, UNKNOWN)
     await zoned(api, 1, "b")
     await meant(api, 4, "forZones")
+    await until(api, partial(told_twice, api, ENABLED[1]))
     (await api.patch(f"{SERVICES}/web", {"metadata": {"annotations": {MODE: None}}})).ok()
     await meant_for_nobody(api)
     await told(api, ENABLED, UNKNOWN, DISABLED)
+
+
+async def told_twice(api: Served, text: str) -> bool:
+    found = (await api.get(EVENTS)).ok()["items"]
+    return [it["count"] for it in found if it["message"] == text] == [2]
 
 
 @whole
