@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from served import DEPLOYMENTS, PODS, Document, Served, deployment, pod
+from steersman.controllers.garbage import MAX_ABSENT
 from whole import gone, running, until, whole
 
 CONTROLLERS = "/api/v1/namespaces/default/replicationcontrollers"
@@ -189,3 +190,14 @@ async def test_an_owner_in_another_namespace_is_absent_and_an_event_says_where_i
         ("ConfigMap", "mine", "Warning", text.format("default")),
     ]
     assert (await api.get(f"{ROLES}/wide")).code == 200
+
+
+@whole
+async def test_what_has_lost_more_owners_than_are_remembered_goes_too(api: Served) -> None:
+    lost = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": f"owner-{it}", "uid": f"nobody-{it}"}
+        for it in range(MAX_ABSENT + 2)
+    ]
+    maps = "/api/v1/namespaces/default/configmaps"
+    (await api.post(maps, {"metadata": {"name": "mine", "ownerReferences": lost}})).ok()
+    await gone(api, f"{maps}/mine")

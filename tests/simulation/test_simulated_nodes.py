@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Awaitable
 from typing import Any
 
+import pytest
+
 from simulation.quiet import Quiet, pod_template, quietly, ready
 from steersman.model.errors import NotFound
 from steersman.model.kinds.deployment import DEPLOYMENT
@@ -155,6 +157,28 @@ def test_nodes_of_a_zone_that_die_together_lose_their_pods_one_after_another() -
         await quiet.until(lambda: ready(quiet, 5), 60)
 
     quietly(scenario, nodes=5)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_node_that_speaks_again_while_it_waits_for_its_turn_holds_up_nobody(which: int) -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await deploy(quiet, 10)
+        names = ["node-1", "node-2", "node-3"]
+        for name in names:
+            quiet.plane.nodes.silence(name)
+        await quiet.until(lambda: _equal(closed(quiet), names), 120)
+        (first,) = await emptying(quiet)
+        back = [name for name in names if name != first][which]
+        quiet.plane.nodes.speak(back)
+        lost = [name for name in names if name != back]
+        await quiet.until(lambda: _equal(closed(quiet), lost), 9)
+        await quiet.until(lambda: _count(emptying(quiet), 2), 20)
+        assert sorted(await emptying(quiet)) == lost
+        for name in lost:
+            quiet.plane.nodes.speak(name)
+        await quiet.until(lambda: ready(quiet, 7), 60)
+
+    quietly(scenario, nodes=7)
 
 
 def test_where_no_node_is_ready_anywhere_none_loses_its_pods() -> None:

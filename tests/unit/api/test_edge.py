@@ -101,6 +101,13 @@ def test_every_answer_says_what_the_directives_say() -> None:
     assert answered(Request("GET", "/api"), EdgeSettings()).headers == {"etag": "a"}
 
 
+def test_a_refusal_that_comes_late_says_so_too() -> None:
+    answer, _ = ask(Request("GET", "/api"), 61, HSTS)
+    told = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
+    assert answer.status == 504
+    assert told.items() <= dict(answer.headers or {}).items()
+
+
 @pytest.mark.parametrize(
     ("origin", "taken"),
     [
@@ -138,3 +145,11 @@ def test_a_browser_that_asks_first_is_answered_before_anybody_is_known() -> None
         answered(bad, PAGES, NotFound("no"))
     page = Request("GET", "/api", headers={"origin": "https://good.example"})
     assert answered(page, PAGES, NotFound("no")).status == 404
+
+
+def test_a_page_of_another_origin_that_asks_first_is_refused_whatever_all_answers_say() -> None:
+    both = EdgeSettings(origins=PAGES.origins, transport_security=HSTS.transport_security)
+    bad = Request("OPTIONS", "/api", headers={"origin": "https://bad.example"})
+    answer = answered(bad, both, NotFound("no"))
+    assert answer.status == 404
+    assert "Access-Control-Allow-Origin" not in dict(answer.headers or {})

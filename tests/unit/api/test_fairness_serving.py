@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -214,6 +215,26 @@ def test_who_waited_is_served_in_the_end() -> None:
         await asyncio.gather(*tasks)
         assert level.idle
         assert level.seats == 0
+
+    case(test)
+
+
+def test_the_wait_for_a_seat_is_not_counted_as_a_requests_own_time() -> None:
+    async def test(api: Served) -> None:
+        level = await limit(api)
+        for _ in range(level.limit):
+            slow(api)
+        await turn()
+        refused, made = await asyncio.gather(
+            api.patch(f"{MAPS}/none", {}, user=JANE), api.post(MAPS, config_map("a"), user=JANE)
+        )
+        assert (refused.code, made.code) == (404, 201)
+        text = (await api.get("/metrics")).document.decode()
+        took = "apiserver_request_{}duration_seconds_sum{{.*configmaps.*{}.*}} (.+)"
+        for own, seconds in (("", 3.0), ("sli_", 0.0)):
+            for verb in ("PATCH", "POST"):
+                found = re.findall(took.format(own, verb), text)
+                assert [float(it) for it in found] == [pytest.approx(seconds)]
 
     case(test)
 

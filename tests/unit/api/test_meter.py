@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
@@ -117,6 +117,32 @@ def test_reads_are_counted_by_their_size_in_one_piece_and_in_many() -> None:
     text = render(meter, {}, {})
     assert re.search(r'^apiserver_response_sizes_bucket{.*le="10000"} 2$', text, re.M)
     assert "# HELP apiserver_response_sizes [STABLE] Response size distribution in bytes" in text
+
+
+def test_a_read_that_its_client_leaves_ends_and_counts_by_what_was_sent() -> None:
+    ended = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            yield b"a" * 600
+            yield b"b" * 600
+        finally:
+            ended.append("read")
+
+    async def main() -> None:
+        read = pieces()
+        answer = Response(read)
+        measure(sizes, answer)
+        body = answer.body
+        assert isinstance(body, AsyncGenerator)
+        await anext(body)
+        await body.aclose()
+        assert ended == ["read"]
+
+    sizes = Meter(0.0).of(GET).sizes
+    assert sizes is not None
+    asyncio.run(main())
+    assert (sizes.count, sizes.sum) == (1, 600)
 
 
 @served

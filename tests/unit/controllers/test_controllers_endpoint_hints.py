@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from steersman.controllers.endpoint_hints import (
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.service import Service
 from unit.controllers.views import decoded
-from whole import until, whole
+from whole import gone, until, whole
 
 NODES = "/api/v1/nodes"
 SERVICES = "/api/v1/namespaces/default/services"
@@ -235,9 +236,37 @@ async def test_endpoints_are_shared_out_while_the_nodes_and_the_service_let_them
     await told(api, ENABLED, UNKNOWN)
     await zoned(api, 1, "b")
     await meant(api, 4, "forZones")
+    await until(api, partial(told_twice, api, ENABLED[1]))
     (await api.patch(f"{SERVICES}/web", {"metadata": {"annotations": {MODE: None}}})).ok()
     await meant_for_nobody(api)
     await told(api, ENABLED, UNKNOWN, DISABLED)
+
+
+async def told_twice(api: Served, text: str) -> bool:
+    found = (await api.get(EVENTS)).ok()["items"]
+    return [it["count"] for it in found if it["message"] == text] == [2]
+
+
+@whole
+async def test_a_service_that_is_made_anew_is_told_anew_that_its_endpoints_are_shared_out(
+    api: Served,
+) -> None:
+    automatic = {"annotations": {MODE: "Auto"}}
+    await put(api, 4, **automatic)
+    await meant(api, 4, "forZones")
+    before = (await api.get(SLICES, labelSelector="kubernetes.io/service-name=web")).names
+    (await api.delete(f"{SERVICES}/web")).ok()
+    for name in before:
+        await gone(api, f"{SLICES}/{name}")
+    spec = {"selector": {"app": "web"}, "ports": [{"port": 80}]}
+    made = {"metadata": {"name": "web", **automatic}, "spec": spec}
+    uid = (await api.post(SERVICES, made)).ok()["metadata"]["uid"]
+
+    async def is_told() -> bool:
+        found = (await api.get(EVENTS, fieldSelector=f"involvedObject.uid={uid}")).ok()["items"]
+        return [(it["type"], it["message"]) for it in found] == [ENABLED]
+
+    await until(api, is_told)
 
 
 async def meant_for_nobody(api: Served) -> None:

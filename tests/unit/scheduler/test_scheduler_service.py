@@ -315,7 +315,8 @@ def test_events_are_signed_with_the_name_of_the_profile_that_decided() -> None:
         found = await stage.quiet.items(EVENT, "default")
         mine = [it for it in found if it.reason in {"Scheduled", "FailedScheduling", "Preempted"}]
         assert {it.reason for it in mine} == {"Scheduled", "FailedScheduling", "Preempted"}
-        assert {it.reporting_component for it in mine} == {"quick"}
+        signed = {(it.reporting_component, it.reporting_instance) for it in mine}
+        assert signed == {("quick", "quick")}
 
     staged(scenario, configuration=QUICK)
 
