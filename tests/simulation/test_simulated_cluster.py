@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from controlled import BUNDLE
+from customs import definition
 from simulation.quiet import Quiet, pod_template, quietly, ready
 from steersman.controllers.namespace import EVENTS_SECONDS
 from steersman.controllers.trust_bundle import name_of
 from steersman.model.errors import TooManyRequests
+from steersman.model.kind import Kind
 from steersman.model.kinds.clustertrustbundle import CLUSTERTRUSTBUNDLE
 from steersman.model.kinds.configmap import CONFIGMAP
+from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from steersman.model.kinds.daemonset import DAEMONSET
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.event import EVENT
@@ -24,9 +27,19 @@ from steersman.model.kinds.rbac import CLUSTERROLE
 from steersman.model.kinds.replicaset import REPLICASET
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.model.ref import Ref
+from steersman.model.view import Object
 from steersman.node.simulated.behaviour import Behaviour
 
 PUBLISHED = "kubernetes.io:kube-apiserver-serving:"
+WIDGET = Kind(
+    group="example.com",
+    name="Widget",
+    plural="widgets",
+    namespaced=True,
+    versions=(),
+    storage="v1",
+    view=Object,
+)
 APP = {"app": "web"}
 
 
@@ -465,6 +478,34 @@ async def allows(quiet: Quiet, ref: Ref, count: int) -> Any:
 async def expects(quiet: Quiet, ref: Ref, count: int) -> Any:
     status = (await quiet.admin.get(ref)).status
     return status if status.expected_pods == count else None
+
+
+def test_a_budget_counts_the_pods_that_a_custom_resource_is_scaled_to() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await quiet.admin.create(CUSTOMRESOURCEDEFINITION, definition())
+
+        async def made() -> Any:
+            return await quiet.create(WIDGET, "w", spec={"size": 3})
+
+        widget = await quiet.until(made)
+        owner = {
+            "apiVersion": "example.com/v1",
+            "kind": "Widget",
+            "name": "w",
+            "uid": widget.metadata.uid,
+            "controller": True,
+        }
+        for name in ("a", "b"):
+            metadata = {"labels": APP, "ownerReferences": [owner]}
+            await quiet.create(POD, name, metadata=metadata, spec=pod_template(APP)["spec"])
+        await quiet.until(lambda: count(quiet, 2))
+        spec = {"maxUnavailable": 2, "selector": {"matchLabels": APP}}
+        await quiet.create(PODDISRUPTIONBUDGET, "web", spec=spec)
+        budget = PODDISRUPTIONBUDGET.ref("default", "web")
+        status = await quiet.until(lambda: expects(quiet, budget, 3))
+        assert (status.desired_healthy, status.disruptions_allowed) == (1, 1)
+
+    quietly(scenario)
 
 
 def test_a_budget_that_covers_pods_without_a_size_says_so_and_allows_nothing() -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+from steersman.client.client import path_of
 from steersman.client.interface import Views
 from steersman.controllers import disruption_plan, ownership
 from steersman.controllers.disruption_plan import DELETION_SECONDS, UNMANAGED, NotCountable, Scale
 from steersman.model import builtin
+from steersman.model.errors import NotFound
 from steersman.model.kind import Kind
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.pod import POD, Pod
@@ -68,6 +70,7 @@ class DisruptionController:
     writes: ClassVar[tuple[Rule, ...]] = (
         Rule("policy", ("poddisruptionbudgets/status",), ("update", "patch")),
         Rule("", ("pods/status",), ("patch", "update")),
+        Rule("*", ("*/scale",), ("get",)),
     )
 
     def __init__(self, given: Given) -> None:
@@ -75,6 +78,7 @@ class DisruptionController:
         self._client = given.client
         self._events = given.events
         self._views = given.views
+        given.views.custom()  # begins to follow what may have a scale
         self._budgets = given.views.of(PODDISRUPTIONBUDGET)
         self._pods = given.views.of(POD)
 
@@ -100,7 +104,8 @@ class DisruptionController:
             return Done()
 
     async def _count(self, budget: PodDisruptionBudget, covered: Sequence[Pod], now: float) -> Done:
-        expected = disruption_plan.expect(budget, covered, self._scales(budget, covered))
+        scales = await self._scales(budget, covered)
+        expected = disruption_plan.expect(budget, covered, scales)
         if expected.unmanaged:
             selector = budget.spec.selector
             text = str(ownership.selector_of(selector))
@@ -114,21 +119,25 @@ class DisruptionController:
         waits = [since + DELETION_SECONDS - now for since in disrupted.values()]
         return Done(max(1.0, min(waits)) if waits else None)
 
-    def _scales(self, budget: PodDisruptionBudget, covered: Sequence[Pod]) -> dict[str, Scale]:
+    async def _scales(
+        self, budget: PodDisruptionBudget, covered: Sequence[Pod]
+    ) -> dict[str, Scale]:
         """Returns the owners of pods that can be scaled, by the uid of the pods' manager."""
         bare = isinstance(budget.spec.min_available, int)
         found: dict[str, Scale] = {}
         for pod in covered if not bare else ():
             manager = pod.metadata.controller
             if manager is not None and manager.uid not in found:
-                found[manager.uid] = self._scale(pod, manager)
+                found[manager.uid] = await self._scale(pod, manager)
         return found
 
-    def _scale(self, pod: Pod, manager: OwnerReference) -> Scale:
+    async def _scale(self, pod: Pod, manager: OwnerReference) -> Scale:
         group, _, version = manager.api_version.rpartition("/")
         kind = builtin.by_kind(group, version, manager.kind)
+        if kind is None:
+            return await self._custom(pod, manager)
         owner = self._owner(kind, pod.metadata.namespace, manager)
-        if kind is not None and owner is None and kind not in SCALED:
+        if owner is None and kind not in SCALED:
             resource = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
             raise NotCountable(f"{resource} does not implement the scale subresource")
         if owner is None:
@@ -138,6 +147,26 @@ class DisruptionController:
             deployment = self._owner(DEPLOYMENT, pod.metadata.namespace, above)
             owner = deployment if deployment is not None else owner
         return Scale(owner.metadata.uid, owner.spec.replicas)
+
+    async def _custom(self, pod: Pod, manager: OwnerReference) -> Scale:
+        """Returns the scale of a custom resource that manages a pod, which the API has."""
+        group, name = manager.api_version.rpartition("/")[0], pod.metadata.name
+        customs = self._views.custom().values()
+        kind = next((it for it in customs if (it.group, it.name) == (group, manager.kind)), None)
+        if kind is None:
+            raise NotCountable(f'no matches for kind "{manager.kind}" in group "{group}"')
+        try:
+            path = path_of(kind, pod.metadata.namespace, manager.name, "scale")
+            scale = await self._client.read(path)
+        except NotFound:
+            if kind.subresource("scale") is not None:
+                raise NotCountable(f'found no controllers for pod "{name}"') from None
+            text = "does not implement the scale subresource"
+            raise NotCountable(f"{kind.plural}.{kind.group} {text}") from None
+        uid = scale["metadata"].get("uid", "")
+        if uid != manager.uid:
+            raise NotCountable(f'found no controllers for pod "{name}"')
+        return Scale(uid, scale["spec"].get("replicas", 0))
 
     def _owner(self, kind: Kind | None, namespace: str, manager: OwnerReference) -> Any | None:
         if kind not in SCALED or kind is None or kind.name != manager.kind:
