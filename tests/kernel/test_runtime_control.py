@@ -44,7 +44,7 @@ def test_a_paused_container_stands_still_until_it_is_resumed(running: Bundle) ->
     running.run("pause", "c1")
     assert status(running)[0] == "paused"
     assert "paused" in running.run("list").splitlines()[1]
-    assert "cannot exec in a paused container" in running.run("exec", "c1", "true", code=1)
+    assert "cannot exec in a paused container" in running.run("exec", "c1", "true", code=255)
     assert "container c1 is paused" in running.run("pause", "c1", code=1)
     running.run("resume", "c1")
     assert status(running)[0] == "running"

@@ -136,6 +136,13 @@ def test_exec_adds_groups_and_keeps_the_user(running: Bundle) -> None:
     assert [line.split()[1] for line in lines] == ["1", "2", "3"]
 
 
+def test_exec_adds_to_the_environment_and_keeps_the_group(running: Bundle) -> None:
+    words = ("exec", "--env", "MORE=1", "--user", "6", "c1", "sh", "-c")
+    assert running.run(*words, "echo $MORE $PATH; id -u; id -g").split() == ["1", "/bin", "6", "8"]
+    assert running.run("exec", "--env", "PATH=/x", "c1", "/bin/sh", "-c", "echo $PATH") == "/x\n"
+    assert "'web' is not UID[:GID]" in running.run("exec", "--user", "web", "c1", "id", code=255)
+
+
 def test_exec_adds_capabilities_that_its_program_does_not_hand_on(running: Bundle) -> None:
     words = ("exec", "--user", "0", "--cap", "CAP_CHOWN", "-c", "CAP_KILL", "c1")
     lines = running.run(*words, "grep", "Cap", "/proc/self/status").splitlines()
@@ -151,7 +158,7 @@ def test_exec_may_give_up_new_privileges(running: Bundle) -> None:
 
 
 def test_exec_may_enter_a_control_group_below_the_containers(running: Bundle) -> None:
-    said = running.run("exec", "--cgroup", "below", "c1", "true", code=1)
+    said = running.run("exec", "--cgroup", "below", "c1", "true", code=255)
     assert "below" in said
     assert "No such file" in said
     made = list(Path("/sys/fs/cgroup").glob(f"*/steer-test-cold-{os.getpid()}/c"))
@@ -165,7 +172,7 @@ def test_exec_may_enter_a_control_group_below_the_containers(running: Bundle) ->
 
 def test_exec_may_wait_in_a_paused_container(running: Bundle) -> None:
     running.run("pause", "c1")
-    assert "cannot exec in a paused container" in running.run("exec", "c1", "true", code=1)
+    assert "cannot exec in a paused container" in running.run("exec", "c1", "true", code=255)
     command = [sys.executable, "-I", "-S", MAIN, "--root", str(running.root)]
     waiting = subprocess.Popen([*command, "exec", "--ignore-paused", "c1", "true"])
     running.run("resume", "c1")
@@ -181,7 +188,7 @@ def test_exec_runs_on_the_processors_that_the_document_names(running: Bundle) ->
         said = running.run("exec", "--process", str(path), "c1")
         assert said.split()[1] == str(first)
     path.write_text(json.dumps({**process, "execCPUAffinity": {"initial": "x"}}))
-    assert "not a list of processors" in running.run("exec", "--process", str(path), "c1", code=1)
+    assert "not a list of processors" in running.run("exec", "--process", str(path), "c1", code=255)
 
 
 @pytest.mark.parametrize(
@@ -237,3 +244,32 @@ def test_a_section_that_there_is_not_is_refused_by_name(bundle: Bundle, section:
     document["linux"][section] = {"x": {}}
     path.write_text(json.dumps(document))
     assert f"linux.{section} is not supported" in bundle.run("run", "c1", code=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("create", "c1", "c2"), '"create" requires exactly 1 argument(s)'),
+        (("create",), '"create" requires exactly 1 argument(s)'),
+        (("kill", "c1", "TERM", "all"), '"kill" requires a maximum of 2 argument(s)'),
+        (("ps",), '"ps" requires a minimum of 1 argument(s)'),
+        (("list", "c1"), '"list" requires exactly 0 argument(s)'),
+        (("list", "-f", "xml"), "invalid format option"),
+        (("--log-format", "xml", "list"), "invalid log-format: xml"),
+        (("create", "--pid-file", "/nope/pid", "c1"), "/nope/pid: No such file or directory"),
+        (("run", "--console-socket", "/nope", "-d", "c1"), "cannot use console socket if runc"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_leaves_nothing(
+    bundle: Bundle, words: tuple[str, ...], reason: str
+) -> None:
+    bundle.write("sleep", "1000")
+    assert reason in bundle.run(*words, code=1)
+    assert bundle.run("list", "-q") == ""
+
+
+def test_exec_that_fails_is_told_from_its_program(running: Bundle) -> None:
+    assert "does not exist" in running.run("exec", "none", "true", code=255)
+    assert "executable file not found" in running.run("exec", "c1", "nope", code=255)
+    assert "without setting console socket" in running.run("exec", "-t", "c1", "id", code=255)
+    running.run("exec", "c1", "sh", "-c", "exit 1", code=1)

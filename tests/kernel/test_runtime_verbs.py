@@ -63,11 +63,13 @@ def test_containers_are_listed_by_name(bundle: Bundle) -> None:
         bundle.run("run", "--keep", name)
     assert bundle.run("list", "--quiet") == "a\nb\n"
     header, *rows = bundle.run("list").splitlines()
-    assert header.split() == ["ID", "PID", "STATUS", "BUNDLE"]
+    assert header.split() == ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]
+    listed = json.loads(bundle.run("list", "-f", "json"))
     assert [row.split() for row in rows] == [
-        [name, "0", "stopped", str(bundle.directory)] for name in "ab"
+        [name, "0", "stopped", str(bundle.directory), entry["created"], "root"]
+        for name, entry in zip("ab", listed, strict=True)
     ]
-    listed = json.loads(bundle.run("list", "--format", "json"))
+    assert "process" not in listed[0]  # its environment is nobody's business
     assert [(entry["id"], entry["status"]) for entry in listed] == [
         (name, "stopped") for name in "ab"
     ]

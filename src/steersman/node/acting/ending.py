@@ -37,7 +37,9 @@ async def kill(
             async with tools.world.timeout(seconds):
                 await handlers.run_hook(tools, pod, container, run, hook)
         except (TimeoutError, handlers.HookFailed) as error:
-            text = f"PreStopHook failed: {error}" if str(error) else "PreStopHook timed out"
+            # Not what the hook has said: who reads events may not be who may read secrets.
+            late = isinstance(error, TimeoutError)
+            text = "PreStopHook timed out" if late else "PreStopHook failed"
             tools.say(pod, "Warning", "FailedPreStopHook", text, container.name)
     left = max(seconds - (tools.world.now() - began), MIN_GRACE_SECONDS)
     try:

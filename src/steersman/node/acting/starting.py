@@ -105,9 +105,9 @@ async def _run_hook(
     """Runs what is to follow the start; a container whose hook fails is killed."""
     try:
         await handlers.run_hook(tools, pod, container, run, hook)
-    except handlers.HookFailed as error:
-        note = f"PostStartHook failed: {error}"
-        tools.say(pod, "Warning", "FailedPostStartHook", note, container.name)
+    except handlers.HookFailed:
+        # Not what the hook has said: who reads events may not be who may read secrets.
+        tools.say(pod, "Warning", "FailedPostStartHook", "PostStartHook failed", container.name)
         tools.say(pod, "Normal", "Killing", "FailedPostStartHook", container.name)
         with contextlib.suppress(EngineError):  # it may have ended meanwhile
             name = engine_name(container.name, run.attempt)

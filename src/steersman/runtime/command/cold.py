@@ -142,10 +142,7 @@ def create(root: str, name: str, bundle: str, setting: Setting, *, gate: bool) -
     plan.process.keyring = setting.keyring
     plan.pivot = setting.pivot
     preserve(plan.process, setting.preserved)
-    if plan.process.terminal and not setting.console:
-        raise RuntimeFailure(
-            "cannot allocate tty if runc will detach without setting console socket"
-        )
+    _check_terminal(plan.process, setting.console)
     _protect(plan)
     if plan.owner < 0 and os.geteuid() != 0:
         raise RuntimeFailure("rootless container requires user namespaces")
@@ -209,6 +206,16 @@ def _made(group: cgroups.Cgroup) -> cgroups.Cgroup:
             raise
         return cgroups.NoCgroup()
     return group
+
+
+def _check_terminal(process: Process, console: str) -> None:
+    """A terminal goes to a console socket, and a socket would wait for ever without one."""
+    if process.terminal and not console:
+        raise RuntimeFailure(
+            "cannot allocate tty if runc will detach without setting console socket"
+        )
+    if console and not process.terminal:
+        raise RuntimeFailure("cannot use console socket if runc will not detach or allocate tty")
 
 
 def preserve(process: Process, count: int) -> None:
@@ -337,6 +344,7 @@ def _tell(plan: Plan, group: cgroups.Cgroup, document: Document, pid: int, unit:
         "pid": pid,
         "hooks": document.get("hooks") or {},
         "born": _birth_time_of_child(pid),
+        "rootfs": document["root"].get("path", ""),
         "created": container.now(),
         "cgroups": [group.path] if group.path else [],
         "scope": unit,
@@ -524,6 +532,7 @@ def execute(
     held = capabilities.of_kernel() if mapped else capabilities.available()
     inherited = {**document["process"], "terminal": False}
     process = Process({**inherited, **wanted(inherited)}, held)
+    _check_terminal(process, setting.console)
     preserve(process, setting.preserved)
     filter_section = document["linux"]["seccomp"]
     if filter_section is not None:

@@ -96,7 +96,7 @@ _SHORT = {
     "b": "bundle",
     "d": "detach",
     "a": "all",
-    "f": "force",
+    "f": "format",
     "p": "process",
     "c": "cap",
     "e": "env",
@@ -108,6 +108,26 @@ _SHORT = {
     "v": "version",
     "r": "resources",
     "m": "memory",
+}
+# How many arguments a verb takes, at least and at most (None: any number), as with runc.
+_ONE = (1, 1)
+_COUNTS: dict[str, tuple[int, int | None]] = {
+    "create": _ONE,
+    "run": _ONE,
+    "start": _ONE,
+    "state": _ONE,
+    "kill": (1, 2),
+    "delete": _ONE,
+    "exec": (1, None),
+    "pause": _ONE,
+    "resume": _ONE,
+    "update": _ONE,
+    "events": _ONE,
+    "ps": (1, None),
+    "features": (0, 0),
+    "spec": (0, 0),
+    "list": (0, 0),
+    "warm": (0, 0),
 }
 USAGE = """usage: steer-runtime [--root DIR] COMMAND [FLAGS] [ARGUMENTS]
 
@@ -164,7 +184,19 @@ def parse(words: Sequence[str]) -> CommandLine:
     own, arguments = _take_flags(rest[1:], {**VERBS[verb], "help": False})
     if "help" in own:
         return CommandLine("help", own, [])
+    _check_count(verb, len(arguments))
     return CommandLine(verb, {**flags, **own}, arguments)
+
+
+def _check_count(verb: str, count: int) -> None:
+    """Refuses what would be passed over, a second id above all."""
+    least, most = _COUNTS[verb]
+    if least == most != count:
+        raise UsageError(f'"{verb}" requires exactly {least} argument(s)')
+    if count < least:
+        raise UsageError(f'"{verb}" requires a minimum of {least} argument(s)')
+    if most is not None and count > most:
+        raise UsageError(f'"{verb}" requires a maximum of {most} argument(s)')
 
 
 def _take_flags(
@@ -176,7 +208,7 @@ def _take_flags(
         if word == "--":
             break
         name, equals, value = word.lstrip("-").partition("=")
-        name = _SHORT.get(name, name)
+        name = "force" if name == "f" and "force" in known else _SHORT.get(name, name)
         if name not in known:
             raise UsageError(f"unknown flag {word!r}; see --help")
         if known[name] and not equals:

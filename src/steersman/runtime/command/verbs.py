@@ -1,6 +1,6 @@
 """The verbs of the command line, each a thin call of what does the work.
 
-Rule: a failure is one line on standard error and exit code 1, as with runc.
+Rule: a failure is one line on standard error and exit code 1, of `exec` 255, as with runc.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from . import cold
     from .options import CommandLine
 
+# Told from the exit codes that a program in a container has.
+_EXEC_FAILED = 255
+_LOG_FORMATS = ("text", "json")
+_LISTINGS = ("table", "json")
+_SHOWN = ("ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "annotations")
 DEFAULT_ROOT = "/run/steer-runtime"
 
 
@@ -42,7 +47,7 @@ def run(words: list[str]) -> int:
         sys.stderr.write(f"steer-runtime: {text}\n")
         if line is not None and line.value("log"):
             _log(line, text)
-        return 1
+        return _EXEC_FAILED if line is not None and line.verb == "exec" else 1
 
 
 def _log(line: CommandLine, text: str) -> None:
@@ -63,6 +68,10 @@ def _refuse(line: CommandLine) -> None:
     """What runc has, and what would be a lie if it were passed over."""
     if line.verb in options.REFUSED:
         raise options.UsageError(f"{line.verb} is not supported: {options.REFUSED[line.verb]}")
+    if line.value("log-format", "text") not in _LOG_FORMATS:
+        raise options.UsageError(f"invalid log-format: {line.value('log-format')}")
+    if line.value("format", "table") not in _LISTINGS:
+        raise options.UsageError("invalid format option")
 
 
 def _root(line: CommandLine) -> str:
@@ -80,8 +89,6 @@ def _default_root() -> str:
 
 
 def _name(line: CommandLine) -> str:
-    if not line.arguments:
-        raise options.UsageError(f"{line.verb} needs the id of a container")
     return line.arguments[0]
 
 
@@ -108,10 +115,13 @@ def _setting(line: CommandLine) -> cold.Setting:
 def _create(line: CommandLine) -> int:
     from . import cold
 
-    made = cold.create(
-        _root(line), _name(line), line.value("bundle", "."), _setting(line), gate=True
-    )
-    _write_pid(line, made.pid)
+    root, name = _root(line), _name(line)
+    made = cold.create(root, name, line.value("bundle", "."), _setting(line), gate=True)
+    try:
+        _write_pid(line, made.pid)
+    except OSError:
+        cold.delete(root, name, force=True)
+        raise
     return 0
 
 
@@ -152,10 +162,19 @@ def _state(line: CommandLine) -> int:
 
     from . import cold
 
-    document = cold.describe(_root(line), _name(line))
-    shown = ("ociVersion", "id", "status", "pid", "bundle", "annotations")
-    sys.stdout.write(json.dumps({key: document[key] for key in shown}, indent=2) + "\n")
+    document = _shown(cold.describe(_root(line), _name(line)))
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
     return 0
+
+
+def _shown(document: dict[str, Any]) -> dict[str, Any]:
+    """What the state of a container is for others, in runc's order."""
+    import time
+
+    shown = {key: document[key] for key in _SHOWN}
+    seconds, rest = divmod(document["created"], 10**9)
+    shown["created"] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09}Z"
+    return shown
 
 
 def parse_signal(word: str) -> int:
@@ -218,11 +237,8 @@ def _process_section(line: CommandLine, inherited: dict[str, Any]) -> dict[str, 
     if line.value("cwd"):
         section["cwd"] = line.value("cwd")
     if line.flags.get("env"):
-        section["env"] = line.flags["env"]
-    user = dict(inherited.get("user") or {})
-    if line.value("user"):
-        number, _, group = line.value("user").partition(":")
-        user = {"uid": int(number), "gid": int(group or 0)}
+        section["env"] = [*(inherited.get("env") or ()), *line.flags["env"]]
+    user = {**(inherited.get("user") or {}), **_parse_user(line.value("user"))}
     groups = [int(number) for number in line.flags.get("additional-gids", ())]
     section["user"] = {**user, "additionalGids": [*user.get("additionalGids", ()), *groups]}
     if line.has("no-new-privs"):
@@ -233,6 +249,14 @@ def _process_section(line: CommandLine, inherited: dict[str, Any]) -> dict[str, 
         if line.value(flag):
             section[key] = line.value(flag)
     return section
+
+
+def _parse_user(word: str) -> dict[str, int]:
+    """What `--user UID[:GID]` says; the group stays as it is where none is named."""
+    numbers = word.split(":", 1) if word else []
+    if not all(number.isdecimal() for number in numbers):
+        raise options.UsageError(f"--user: {word!r} is not UID[:GID] in numbers")
+    return dict(zip(("uid", "gid"), map(int, numbers), strict=False))
 
 
 def _with_capabilities(inherited: dict[str, Any], names: list[str]) -> dict[str, Any]:
@@ -307,16 +331,31 @@ def _list(line: CommandLine) -> int:
     from . import cold
 
     root = _root(line)
-    found = [cold.describe(root, name) for name in cold.names(root)]
+    found = [_listed(root, name) for name in cold.names(root)]
     if line.has("quiet"):
         sys.stdout.write("".join(f"{entry['id']}\n" for entry in found))
     elif line.value("format") == "json":
         sys.stdout.write(documents.dumps(found) + "\n")
     else:
-        rows: list[tuple[str, ...]] = [("ID", "PID", "STATUS", "BUNDLE")]
-        rows += [(e["id"], str(e["pid"]), e["status"], e["bundle"]) for e in found]
+        columns = ("id", "pid", "status", "bundle", "created", "owner")
+        rows = [tuple(column.upper() for column in columns)]
+        rows += [tuple(str(entry.get(column, "")) for column in columns) for entry in found]
         _write_table(rows)
     return 0
+
+
+def _listed(root: str, name: str) -> dict[str, Any]:
+    """A container and who made it: by name, or by number where they have none."""
+    import pwd
+
+    from . import cold
+
+    uid = os.stat(cold.container_directory(root, name)).st_uid
+    try:
+        owner = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        owner = f"#{uid}"
+    return {**_shown(cold.describe(root, name)), "owner": owner}
 
 
 def _write_table(rows: list[tuple[str, ...]]) -> None:
