@@ -117,7 +117,7 @@ class Gangs:
         left = [it for it in members if it.metadata.uid not in assigned]
         self._put_back(left, found)
         if left:
-            self._again(members)
+            self._again(members, left[0])
         for assignment in found.done:
             await self._scheduler.act(group, assignment)
         for pod in left:
@@ -172,13 +172,13 @@ class Gangs:
             else:
                 self._scheduler.queue.failed(uid, waiting(pod))
 
-    def _again(self, members: Sequence[Pod]) -> None:
-        """Tries a group again to which a pod has come meanwhile."""
+    def _again(self, members: Sequence[Pod], left: Pod) -> None:
+        """Tries a group again to which a pod has come meanwhile, by one that found no place."""
         tried, queue = {it.metadata.uid for it in members}, self._scheduler.queue
         found = self.of(members[0])
         uids = [it.metadata.uid for it in found.pods] if isinstance(found, Gang) else []
         if any(queue.knows(uid) for uid in uids if uid not in tried):
-            queue.activate(members[0].metadata.uid)
+            queue.activate(left.metadata.uid)
 
     def _why(self, gang: Gang, pod: Pod, number: int, found: Outcome) -> str:
         """Returns what is said of a pod that was not placed with its group."""
