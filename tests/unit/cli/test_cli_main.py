@@ -20,9 +20,10 @@ IDENTITY = Identity("bcdfgh", 6443, "sqlite", "10.96.0.0/16", "10.64.0.0/16")
 
 
 def steer(*words: str, **streams: int) -> subprocess.Popen[str]:
-    """Starts a command of steer."""
+    """Starts a command of steer; what a shell runs in its background ignores interrupts, and so
+    would all that it starts."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "steersman", *words],
+        ["env", "--default-signal=INT", sys.executable, "-P", "-m", "steersman", *words],
         text=True,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
