@@ -23,7 +23,7 @@ from steersman.model.kinds.namespace import NAMESPACE
 from steersman.model.ref import Ref, Resource
 from steersman.model.view import Object, OwnerReference
 from steersman.reconcile.actions import Action, Delete, Patch, act
-from steersman.reconcile.events import Said
+from steersman.reconcile.events import Said, about_ref
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
 
@@ -317,7 +317,7 @@ class GarbageController:
         if not self._absent[owner.uid, ref.namespace]:
             return
         dependent = all_collected(self._given.views)[ref.kind]
-        about = (dependent.api_version(), dependent.name, *ref[1:], found.metadata.uid, "")
+        about = about_ref(dependent, ref, found.metadata.uid)
         named = f"namespace: {ref.namespace}, name: {owner.name}, uid: {owner.uid}"
         text = (
             f"ownerRef [{owner.api_version}/{owner.kind}, {named}]"

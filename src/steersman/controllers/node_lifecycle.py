@@ -24,7 +24,7 @@ from steersman.model.ref import Ref
 from steersman.model.times import rfc3339
 from steersman.model.types.condition import Condition, condition
 from steersman.reconcile.actions import Action, Patch, Tell, act, status
-from steersman.reconcile.events import Said
+from steersman.reconcile.events import Said, about_ref
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
 
@@ -292,7 +292,7 @@ class NodeLifecycleController:
 
     def _tell(self, name: str, uid: str, reason: str, text: str) -> None:
         """Says of a node that it came or went; it may be gone by then."""
-        about = (NODE.api_version(), NODE.name, "", name, uid, "")
+        about = about_ref(NODE, NODE.ref("", name), uid)
         note = f"Node {name} event: {text.format(name)}"
         self._given.events.say(Said(about, "Normal", reason, note))
 

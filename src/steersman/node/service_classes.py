@@ -6,7 +6,8 @@ A pod keeps the group in which it began. Follows cm/qos_container_manager_linux.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -47,7 +48,7 @@ class ServiceClasses:
         if not self._root:
             return
         for name in _OF.values():
-            self._open(f"{name}/{HELD}").create()
+            self._open(f"{self._root}/{name}/{HELD}").create()
         self._limit(BEST_EFFORT, MIN_SHARES)
         self._tell()
 
@@ -70,7 +71,9 @@ class ServiceClasses:
             self._told = wanted
 
     def _limit(self, name: str, shares: int) -> None:
-        self._open(name).limit({"cpu": {"shares": shares}})
+        self._open(f"{self._root}/{name}").limit({"cpu": {"shares": shares}})
 
-    def _open(self, name: str) -> cgroups.Cgroup:
-        return cgroups.opener(cgroups.find_hierarchies())(f"{self._root}/{name}")
+    @cached_property
+    def _open(self) -> Callable[[str], cgroups.Cgroup]:
+        # looked up once: the table of mounts grows with every pod
+        return cgroups.opener(cgroups.find_hierarchies())

@@ -91,6 +91,11 @@ def about(found: Any, field_path: str = "") -> tuple[str, str, str, str, str, st
     return (kind.api_version(), kind.name, *named, field_path)
 
 
+def about_ref(kind: Kind, ref: Ref, uid: str) -> tuple[str, str, str, str, str, str]:
+    """Returns the identity of an object that an event is about, where no view of it is at hand."""
+    return (kind.api_version(), kind.name, ref.namespace, ref.name, uid, "")
+
+
 @cache
 def _kinds() -> dict[type[Any], Kind]:
     return {kind.view: kind for kind in builtin.all() if kind.view is not None}

@@ -17,7 +17,7 @@ from steersman.model.errors import AlreadyExists, APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE, Lease
 from steersman.model.times import rfc3339_micro
-from steersman.reconcile.events import Recorder, Said
+from steersman.reconcile.events import Recorder, Said, about_ref
 from steersman.world.interface import World
 
 LEASE_SECONDS = 15  # the three of kube-controller-manager's flags
@@ -110,7 +110,7 @@ class Candidate:
 
     def _tell(self) -> None:
         """Says that this process leads from now on."""
-        about = (LEASE.api_version(), LEASE.name, *self._ref[1:], self._seen.uid, "")
+        about = about_ref(LEASE, self._ref, self._seen.uid)
         self._events.say(Said(about, "Normal", "LeaderElection", f"{self._me} became leader"))
 
     async def _update(self, lease: Lease, spec: Document, now: float) -> None:
